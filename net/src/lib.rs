@@ -1,0 +1,63 @@
+//! Sockets of gosched: `std::net`'s interface, on goroutines.
+//!
+//! A call that would block the thread parks the goroutine instead, and the network poller readies it.
+//! ```text
+//!   TcpStream, TcpListener      tcp.rs tcp_listener.rs      which system call
+//!        │  Arc
+//!        ▼
+//!       Fd ── the loop: try, park, try again    fd.rs       fdmutex.rs: who is in, and close
+//!        │
+//!        ▼
+//!    PollDesc ── rg, wg: where they park        polldesc.rs parkword.rs, deadline.rs
+//!        ▲
+//!        │ events
+//!      Poller ── mio, behind the scheduler's Netpoll seam   poller.rs
+//! ```
+//! A file uses only those above it in this list: loom, parkword, deadline, polldesc, sys, poller, fdmutex, fd, resolve,
+//! tcp, tcp_listener, convert.
+
+// A build for the models holds the modelled files alone.
+#![cfg_attr(gosched_loom, allow(dead_code))]
+
+mod loom;
+mod parkword;
+
+#[cfg(not(gosched_loom))]
+mod convert;
+#[cfg(not(gosched_loom))]
+mod deadline;
+#[cfg(not(gosched_loom))]
+mod fd;
+#[cfg(not(gosched_loom))]
+mod fdmutex;
+#[cfg(not(gosched_loom))]
+mod polldesc;
+#[cfg(not(gosched_loom))]
+mod poller;
+#[cfg(not(gosched_loom))]
+mod resolve;
+#[cfg(not(gosched_loom))]
+mod sys;
+#[cfg(not(gosched_loom))]
+mod tcp;
+#[cfg(not(gosched_loom))]
+mod tcp_listener;
+
+#[cfg(not(gosched_loom))]
+pub use tcp::TcpStream;
+#[cfg(not(gosched_loom))]
+pub use tcp_listener::{Incoming, IntoIncoming, TcpListener, TcpListenerBuilder};
+
+/// The poller, for tests that drive it without a scheduler.
+///
+/// # Errors
+/// Where it cannot be made.
+#[cfg(not(gosched_loom))]
+#[doc(hidden)]
+pub fn netpoller() -> std::io::Result<&'static dyn gosched_runtime::netpoll::Netpoll> {
+    Ok(poller::poller()?)
+}
+
+#[cfg(all(test, gosched_loom))]
+#[path = "tests/loom_polldesc.rs"]
+mod loom_polldesc;

@@ -1,0 +1,348 @@
+//! TCP connections.
+//!
+//! [`TcpStream`] is std's, method for method; only what blocks the thread there parks the goroutine here. The work is
+//! done in fd.rs; this file says which system call it is done with.
+
+use crate::fd::{Fd, Kind};
+use crate::polldesc::Mode;
+use crate::resolve::each_addr;
+use crate::sys;
+use socket2::{Domain, SockRef, Socket, Type};
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A TCP connection: [`std::net::TcpStream`] whose blocking calls park the goroutine (on a thread of your own they block
+/// the thread, while a `run` is in progress).
+///
+/// Reading and writing go through `Read` and `Write`, for the type and for `&TcpStream`. One reader and one writer are
+/// inside at a time; others wait for their turn, in which time their own time limits do not run.
+///
+/// Dropping the last handle closes the connection. [`close`](TcpStream::close) closes it at once, under every handle.
+///
+/// # Examples
+/// ```
+/// use gosched_net::{TcpListener, TcpStream};
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe {
+///     gosched_runtime::run(|| {
+///         let listener = TcpListener::bind("127.0.0.1:0")?;
+///         let mut client = TcpStream::connect(listener.local_addr()?)?;
+///         let (mut server, _) = listener.accept()?;
+///         client.write_all(b"hello")?;
+///         let mut buf = [0; 5];
+///         server.read_exact(&mut buf)?;
+///         assert_eq!(&buf, b"hello");
+///         Ok(())
+///     })
+/// }
+/// # }
+/// ```
+pub struct TcpStream {
+    pub(crate) fd: Arc<Fd>,
+}
+
+impl TcpStream {
+    /// Connects to the first of the addresses that answers. Parks until then; a name is resolved first, by the system's
+    /// resolver, which blocks the thread.
+    ///
+    /// # Errors
+    /// Of the last address tried; `InvalidInput` where there is none.
+    pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
+        each_addr(addr, |addr| TcpStream::connect_until(addr, None))
+    }
+
+    /// Connects to `addr`, parking for at most `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut` when the time is over; `InvalidInput` for a `timeout` of zero; else the connection's own.
+    pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+        if timeout.is_zero() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "cannot set a 0 duration timeout"));
+        }
+        TcpStream::connect_until(addr, Instant::now().checked_add(timeout))
+    }
+
+    fn connect_until(addr: &SocketAddr, limit: Option<Instant>) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(*addr), Type::STREAM.nonblocking(), None)?;
+        let goes_on = match socket.connect(&(*addr).into()) {
+            Ok(()) => false,
+            Err(e) if sys::connect_goes_on(&e) => true,
+            Err(e) => return Err(e),
+        };
+        // Registered only now: a socket that has not begun to connect counts as hung up, and that event would stay.
+        let fd = Fd::new(socket.into(), Kind::Stream, true)?;
+        if goes_on {
+            fd.wait_connected(limit, |s| {
+                let s = SockRef::from(&s);
+                if let Some(e) = s.take_error()? {
+                    return Err(e);
+                }
+                // A readiness without cause is possible: only a peer proves the connection.
+                match s.peer_addr() {
+                    Ok(_) => Ok(true),
+                    Err(e) if sys::is_not_connected(&e) => Ok(false),
+                    Err(e) => Err(e),
+                }
+            })?;
+        }
+        Ok(TcpStream { fd: Arc::new(fd) })
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// The system's, `NotConnected` for one.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).peer_addr()?))
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).local_addr()?))
+    }
+
+    /// Ends reading, writing, or both, on every handle. Does not park. Calls parked in an ended direction return: reads
+    /// give the end of the stream, writes an error.
+    ///
+    /// # Errors
+    /// The system's, `NotConnected` for one.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.fd.with(|s| SockRef::from(&s).shutdown(how))
+    }
+
+    /// Closes the connection at once, under every handle of it: parked and later calls fail with
+    /// `use of closed network connection` (`ErrorKind::ConnectionAborted`), and the other end sees the end of the stream
+    /// also where duplicates of the descriptor exist elsewhere. The descriptor's number stays reserved until the last
+    /// handle is dropped. Parks until the calls that were under way have left.
+    ///
+    /// # Errors
+    /// The same error, where it was closed before. The system's, where no descriptor is left to stand in for this one:
+    /// then nothing has happened.
+    pub fn close(&self) -> io::Result<()> {
+        self.fd.close()
+    }
+
+    /// A new handle on the same connection: settings, limits and `close` are common to both. Unlike std's it takes no
+    /// second descriptor.
+    ///
+    /// # Errors
+    /// Where the connection is closed.
+    pub fn try_clone(&self) -> io::Result<TcpStream> {
+        self.fd.with(|_| Ok(TcpStream { fd: self.fd.clone() }))
+    }
+
+    /// A limit on how long each read may park, `None` for none. A read that runs into it fails with `WouldBlock`, which
+    /// is what std gives on Unix. Counts from the moment the read parks, for reads that start afterwards; see
+    /// [`set_read_deadline`](TcpStream::set_read_deadline) for a fixed moment.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a duration of zero.
+    pub fn set_read_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
+        self.fd.set_timeout(Mode::Read, dur)
+    }
+
+    /// As [`set_read_timeout`](TcpStream::set_read_timeout), for writes.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a duration of zero.
+    pub fn set_write_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
+        self.fd.set_timeout(Mode::Write, dur)
+    }
+
+    /// The limit on each read.
+    ///
+    /// # Errors
+    /// Where the connection is closed.
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        self.fd.timeout(Mode::Read)
+    }
+
+    /// The limit on each write.
+    ///
+    /// # Errors
+    /// Where the connection is closed.
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        self.fd.timeout(Mode::Write)
+    }
+
+    /// The moment after which reads and writes fail with `TimedOut`, `None` for never. It holds for calls that are
+    /// parked already and for all later ones, until it is moved; it wins over data that is ready.
+    ///
+    /// # Errors
+    /// Where the connection is closed.
+    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+        self.fd.set_deadline(&[Mode::Read, Mode::Write], deadline)
+    }
+
+    /// As [`set_deadline`](TcpStream::set_deadline), for reads.
+    ///
+    /// # Errors
+    /// Where the connection is closed.
+    pub fn set_read_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+        self.fd.set_deadline(&[Mode::Read], deadline)
+    }
+
+    /// As [`set_deadline`](TcpStream::set_deadline), for writes.
+    ///
+    /// # Errors
+    /// Where the connection is closed.
+    pub fn set_write_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+        self.fd.set_deadline(&[Mode::Write], deadline)
+    }
+
+    /// Reads without taking the data off the stream. Parks until there is some, as a read does.
+    ///
+    /// # Errors
+    /// As for reads.
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return self.fd.with(|_| Ok(0));
+        }
+        self.fd.call(Mode::Read, |fd| sys::peek(fd, buf))
+    }
+
+    /// Whether small writes are sent at once (TCP_NODELAY).
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.fd.with(|s| SockRef::from(&s).set_tcp_nodelay(nodelay))
+    }
+
+    /// Whether small writes are sent at once.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.fd.with(|s| SockRef::from(&s).tcp_nodelay())
+    }
+
+    /// How long the system goes on sending what is unsent when the connection is closed (SO_LINGER): `None` for its own
+    /// way, zero to drop it and reset the connection. Whole seconds.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.fd.with(|s| SockRef::from(&s).set_linger(linger))
+    }
+
+    /// See [`set_linger`](TcpStream::set_linger).
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        self.fd.with(|s| SockRef::from(&s).linger())
+    }
+
+    /// The time to live of packets sent (IP_TTL).
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.fd.with(|s| SockRef::from(&s).set_ttl_v4(ttl))
+    }
+
+    /// The time to live of packets sent.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.fd.with(|s| SockRef::from(&s).ttl_v4())
+    }
+
+    /// Takes the error that is pending on the socket (SO_ERROR).
+    ///
+    /// # Errors
+    /// The system's, where the question itself fails.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.fd.with(|s| SockRef::from(&s).take_error())
+    }
+
+    /// With `true`, calls on every handle that would park give `WouldBlock` instead. The descriptor itself is
+    /// non-blocking in either case.
+    ///
+    /// # Errors
+    /// Where the connection is closed.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.fd.set_nonblocking(nonblocking)
+    }
+}
+
+impl Read for &TcpStream {
+    #[inline]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.transfer(Mode::Read, buf.len(), |fd| sys::recv(fd, buf, 0))
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let len = bufs.iter().take(sys::MAX_SLICES).map(|b| b.len()).sum();
+        self.fd.transfer(Mode::Read, len, |fd| sys::recv_vectored(fd, bufs))
+    }
+}
+
+impl Write for &TcpStream {
+    #[inline]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.fd.transfer(Mode::Write, buf.len(), |fd| sys::send(fd, buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let len = bufs.iter().take(sys::MAX_SLICES).map(|b| b.len()).sum();
+        self.fd.transfer(Mode::Write, len, |fd| sys::send_vectored(fd, bufs))
+    }
+
+    /// Nothing is held back here.
+    #[inline]
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TcpStream {
+    #[inline]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
+    }
+}
+
+impl Write for TcpStream {
+    #[inline]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
+    }
+
+    #[inline]
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut d = f.debug_struct("TcpStream");
+        if let Ok(addr) = self.local_addr() {
+            d.field("addr", &addr);
+        }
+        if let Ok(peer) = self.peer_addr() {
+            d.field("peer", &peer);
+        }
+        d.field("fd", &self.fd.number()).finish()
+    }
+}

@@ -1,0 +1,401 @@
+//! Listening for TCP connections.
+//!
+//! A server's accept loop must not end because one connection failed on its way in, nor because the process has run out
+//! of descriptors for a moment: `accept` passes over the first sort of error and waits the second sort out, and returns
+//! an error only where accepting again would be of no use.
+
+use crate::fd::{Fd, Kind};
+use crate::polldesc::Mode;
+use crate::resolve::each_addr;
+use crate::sys::{self, AcceptError};
+use crate::tcp::TcpStream;
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use std::fmt;
+use std::io;
+use std::iter::FusedIterator;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A TCP socket that accepts connections: [`std::net::TcpListener`] whose `accept` parks the goroutine.
+///
+/// # Examples
+/// ```
+/// use gosched_net::{TcpListener, TcpStream};
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe {
+///     gosched_runtime::run(|| {
+///         let listener = TcpListener::builder().backlog(16).nodelay(true).bind("127.0.0.1:0")?;
+///         let addr = listener.local_addr()?;
+///         let mut client = TcpStream::connect(addr)?;
+///         client.write_all(b"ping")?;
+///         let mut served = listener.incoming().next().expect("incoming never ends")?;
+///         let mut buf = [0; 4];
+///         served.read_exact(&mut buf)?;
+///         assert_eq!(&buf, b"ping");
+///         // Everybody parked in accept returns, and the port is free again.
+///         listener.close()?;
+///         TcpListener::bind(addr)?;
+///         Ok(())
+///     })
+/// }
+/// # }
+/// ```
+pub struct TcpListener {
+    pub(crate) fd: Arc<Fd>,
+    /// What each accepted connection gets.
+    pub(crate) accepted: Accepted,
+}
+
+/// Options of accepted connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Accepted {
+    nodelay: bool,
+    keepalive: Option<Duration>,
+}
+
+/// The first pause when descriptors or memory have run out, and the longest one.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl TcpListener {
+    /// Listens on the first of the addresses that can be bound, with SO_REUSEADDR (as std) and the longest queue that
+    /// the system allows (as Go). Port 0 lets the system choose. A name is resolved first, which blocks the thread.
+    ///
+    /// # Errors
+    /// Of the last address tried; `InvalidInput` where there is none.
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
+        TcpListener::builder().bind(addr)
+    }
+
+    /// Listens with options.
+    pub fn builder() -> TcpListenerBuilder {
+        TcpListenerBuilder::default()
+    }
+
+    /// Parks until a connection comes, and gives it with the address of its other end.
+    ///
+    /// A connection that failed on its way in is passed over. Where descriptors or memory have run out, this prints one
+    /// line to stderr, tries again after 5 ms, then 10, up to every second, and goes on as soon as there is room.
+    ///
+    /// # Errors
+    /// Where no later accept could succeed: the listener is closed, or not a listener. `TimedOut` when the deadline
+    /// passes, `WouldBlock` with `set_nonblocking(true)` (then also what would have been waited out).
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut pause = Duration::ZERO;
+        loop {
+            let e = match self.try_accept() {
+                Ok(accepted) => return Ok(accepted),
+                Err(e) => e,
+            };
+            match sys::accept_error(&e) {
+                AcceptError::TryNext => {}
+                AcceptError::Exhausted if !self.fd.is_nonblocking() => {
+                    if pause.is_zero() {
+                        pause = FIRST_PAUSE;
+                        self.report(&e, pause);
+                    } else {
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                    self.fd.pause(Mode::Read, pause)?;
+                }
+                AcceptError::Exhausted | AcceptError::Real => return Err(e),
+            }
+        }
+    }
+
+    fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (sock, addr) = self.fd.call(Mode::Read, sys::accept)?;
+        let addr = sys::to_socket_addr(&addr)?;
+        let s = SockRef::from(&sock);
+        // A connection that has already failed refuses options, and says why at its first use.
+        if self.accepted.nodelay {
+            let _ = s.set_tcp_nodelay(true);
+        }
+        if let Some(idle) = self.accepted.keepalive {
+            let _ = s.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle));
+        }
+        let fd = Fd::new(sock, Kind::Stream, true)?;
+        Ok((TcpStream { fd: Arc::new(fd) }, addr))
+    }
+
+    #[cold]
+    fn report(&self, e: &io::Error, pause: Duration) {
+        let on = self.local_addr().map_or_else(|_| "a closed listener".to_string(), |a| a.to_string());
+        // One write for the line; a stderr that is gone is no reason to stop serving.
+        let line = format!("gosched: accept on {on}: {e}; retrying in {} ms\n", pause.as_millis());
+        let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
+    }
+
+    /// The connections, one after the other, without end. Each step is an [`accept`](TcpListener::accept).
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+
+    /// As [`incoming`](TcpListener::incoming), owning the listener.
+    pub fn into_incoming(self) -> IntoIncoming {
+        IntoIncoming { listener: self }
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).local_addr()?))
+    }
+
+    /// Stops listening at once, under every handle: parked and later calls fail with `use of closed network connection`
+    /// (`ErrorKind::ConnectionAborted`), and the port is free when this returns, unless a duplicate of the descriptor
+    /// listens on elsewhere. The descriptor's number stays reserved until the last handle is dropped. Parks until the
+    /// calls that were under way have left.
+    ///
+    /// # Errors
+    /// The same error, where it was closed before. The system's, where no descriptor is left to stand in for this one:
+    /// then nothing has happened.
+    pub fn close(&self) -> io::Result<()> {
+        self.fd.close()
+    }
+
+    /// A new handle on the same listener: the deadline, the mode and `close` are common to both. Unlike std's it takes no
+    /// second descriptor.
+    ///
+    /// # Errors
+    /// Where the listener is closed.
+    pub fn try_clone(&self) -> io::Result<TcpListener> {
+        self.fd.with(|_| Ok(TcpListener { fd: self.fd.clone(), accepted: self.accepted.clone() }))
+    }
+
+    /// The moment after which `accept` fails with `TimedOut`, `None` for never. It holds for calls that are parked
+    /// already and for all later ones, until it is moved; it wins over a connection that waits.
+    ///
+    /// # Errors
+    /// Where the listener is closed.
+    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+        self.fd.set_deadline(&[Mode::Read], deadline)
+    }
+
+    /// The time to live of packets sent (IP_TTL).
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.fd.with(|s| SockRef::from(&s).set_ttl_v4(ttl))
+    }
+
+    /// The time to live of packets sent.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.fd.with(|s| SockRef::from(&s).ttl_v4())
+    }
+
+    /// Whether an IPv6 listener takes no IPv4 connections. Set with [`TcpListenerBuilder::only_v6`].
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn only_v6(&self) -> io::Result<bool> {
+        self.fd.with(|s| SockRef::from(&s).only_v6())
+    }
+
+    /// Takes the error that is pending on the socket (SO_ERROR).
+    ///
+    /// # Errors
+    /// The system's, where the question itself fails.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.fd.with(|s| SockRef::from(&s).take_error())
+    }
+
+    /// With `true`, an `accept` on any handle that would park gives `WouldBlock` instead. The descriptor itself is
+    /// non-blocking in either case.
+    ///
+    /// # Errors
+    /// Where the listener is closed.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.fd.set_nonblocking(nonblocking)
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut d = f.debug_struct("TcpListener");
+        if let Ok(addr) = self.local_addr() {
+            d.field("addr", &addr);
+        }
+        d.field("fd", &self.fd.number()).finish()
+    }
+}
+
+/// The connections of a listener: see [`TcpListener::incoming`].
+#[must_use = "an iterator accepts nothing until it is asked to"]
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+    fn next(&mut self) -> Option<io::Result<TcpStream>> {
+        Some(self.listener.accept().map(|(s, _)| s))
+    }
+}
+
+impl FusedIterator for Incoming<'_> {}
+
+/// The connections of a listener that it owns: see [`TcpListener::into_incoming`].
+#[must_use = "an iterator accepts nothing until it is asked to"]
+#[derive(Debug)]
+pub struct IntoIncoming {
+    listener: TcpListener,
+}
+
+impl Iterator for IntoIncoming {
+    type Item = io::Result<TcpStream>;
+    fn next(&mut self) -> Option<io::Result<TcpStream>> {
+        Some(self.listener.accept().map(|(s, _)| s))
+    }
+}
+
+impl FusedIterator for IntoIncoming {}
+
+/// Options for a listener, and for the connections that it accepts.
+///
+/// # Examples
+/// ```
+/// use gosched_net::TcpListener;
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe {
+///     gosched_runtime::run(|| {
+///         let one = TcpListener::builder().reuse_port(true).backlog(64).bind("127.0.0.1:0")?;
+///         let two = TcpListener::builder().reuse_port(true).nodelay(true).bind(one.local_addr()?)?;
+///         assert_eq!(one.local_addr()?, two.local_addr()?);
+///         Ok(())
+///     })
+/// }
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it binds"]
+pub struct TcpListenerBuilder {
+    backlog: Option<u32>,
+    reuse_address: bool,
+    reuse_port: bool,
+    only_v6: Option<bool>,
+    ttl: Option<u32>,
+    recv_buffer_size: Option<usize>,
+    send_buffer_size: Option<usize>,
+    accepted: Accepted,
+}
+
+impl Default for TcpListenerBuilder {
+    fn default() -> TcpListenerBuilder {
+        TcpListenerBuilder {
+            backlog: None,
+            reuse_address: sys::REUSE_ADDRESS_BY_DEFAULT,
+            reuse_port: false,
+            only_v6: None,
+            ttl: None,
+            recv_buffer_size: None,
+            send_buffer_size: None,
+            accepted: Accepted::default(),
+        }
+    }
+}
+
+impl TcpListenerBuilder {
+    /// How many connections may wait to be accepted. The default is the system's limit, which also bounds this.
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = Some(connections);
+        self
+    }
+
+    /// SO_REUSEADDR: bind although old connections of the address linger. On by default.
+    pub fn reuse_address(mut self, on: bool) -> Self {
+        self.reuse_address = on;
+        self
+    }
+
+    /// SO_REUSEPORT: several listeners share the port, the system spreads connections over them.
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.reuse_port = on;
+        self
+    }
+
+    /// IPV6_V6ONLY, on IPv6 addresses: take no IPv4 connections. The default is the system's.
+    pub fn only_v6(mut self, on: bool) -> Self {
+        self.only_v6 = Some(on);
+        self
+    }
+
+    /// IP_TTL.
+    pub fn ttl(mut self, ttl: u32) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// SO_RCVBUF, in bytes, of the connections too.
+    pub fn recv_buffer_size(mut self, bytes: usize) -> Self {
+        self.recv_buffer_size = Some(bytes);
+        self
+    }
+
+    /// SO_SNDBUF, in bytes, of the connections too.
+    pub fn send_buffer_size(mut self, bytes: usize) -> Self {
+        self.send_buffer_size = Some(bytes);
+        self
+    }
+
+    /// TCP_NODELAY on accepted connections.
+    pub fn nodelay(mut self, on: bool) -> Self {
+        self.accepted.nodelay = on;
+        self
+    }
+
+    /// Keep-alive probes on accepted connections, after this long without traffic and at this interval (whole seconds);
+    /// `None`, the default, for no probes.
+    pub fn keepalive(mut self, idle: Option<Duration>) -> Self {
+        self.accepted.keepalive = idle;
+        self
+    }
+
+    /// Listens on the first of the addresses that can be bound. A name is resolved first, which blocks the thread.
+    ///
+    /// # Errors
+    /// Of the last address tried; `InvalidInput` where there is none.
+    pub fn bind<A: ToSocketAddrs>(self, addr: A) -> io::Result<TcpListener> {
+        each_addr(addr, |addr| self.bind_one(addr))
+    }
+
+    fn bind_one(&self, addr: &SocketAddr) -> io::Result<TcpListener> {
+        let s = Socket::new(Domain::for_address(*addr), Type::STREAM.nonblocking(), None)?;
+        s.set_reuse_address(self.reuse_address)?;
+        if self.reuse_port {
+            s.set_reuse_port(true)?;
+        }
+        if let Some(on) = self.only_v6
+            && addr.is_ipv6()
+        {
+            s.set_only_v6(on)?;
+        }
+        if let Some(ttl) = self.ttl {
+            s.set_ttl_v4(ttl)?;
+        }
+        if let Some(n) = self.recv_buffer_size {
+            s.set_recv_buffer_size(n)?;
+        }
+        if let Some(n) = self.send_buffer_size {
+            s.set_send_buffer_size(n)?;
+        }
+        s.bind(&(*addr).into())?;
+        s.listen(self.backlog.map_or_else(sys::default_backlog, |n| i32::try_from(n).unwrap_or(i32::MAX)))?;
+        // Registered when it listens: before, it counts as hung up.
+        let fd = Fd::new(s.into(), Kind::Other, false)?;
+        Ok(TcpListener { fd: Arc::new(fd), accepted: self.accepted.clone() })
+    }
+}

@@ -1,0 +1,247 @@
+//! Start-up (Go: runtime/proc.go, `schedinit`, `rt0_go`): `run` and `Config`.
+//!
+//! ```text
+//!   run(main) ─► schedinit (once): environment · stacks · fault handler · panic hook · Ps · sysmon
+//!             ─► main goroutine into the global queue ─► wakep ─► first M
+//!             ─► the caller waits for main's end
+//! ```
+//! The thread that calls `run` only waits. It could be the first M itself, as in Go; but then a goroutine that spins or
+//! blocks on it would keep `run` from returning when main has ended. A thread that waits costs nothing.
+//!
+//! After `run` has returned the scheduler's threads stay: goroutines that are still alive go on, and a later `run` finds
+//! everything in place.
+
+use crate::g::G;
+use crate::idle::pidleput;
+use crate::m;
+use crate::newproc::{GoExit, spawn_unchecked};
+use crate::p::P;
+use crate::sched::{MSTART, SCHED};
+use crate::{clock, rand, schedule, stack, sys, syscall, sysmon};
+use std::io::Write;
+use std::panic::Location;
+use std::sync::Once;
+use std::sync::atomic::Ordering;
+
+/// Runs `main` as the main goroutine and blocks the calling thread until it returns. Starts the scheduler if need be,
+/// with GOMAXPROCS threads running goroutines at a time (environment variable `GOMAXPROCS`, else the CPUs that the
+/// process may use, or what its cgroup's quota leaves of them).
+///
+/// Goroutines still alive when `main` returns go on; the process ends when the program's `main` does. May be called
+/// again later; two calls at once each get a main goroutine.
+///
+/// # Safety
+/// Goroutines move between threads when they park. The caller promises, for the whole program, that no goroutine holds a
+/// borrow of a `thread_local!`, or a value tied to a thread (a `std::sync::MutexGuard`, an `Rc` that a thread-local
+/// shares), across a call that can park. This is the one `unsafe` of the interface.
+///
+/// # Panics
+/// A panic of `main` is resumed in the caller. Where `main` calls [`goexit`](crate::goexit), `run` panics with
+/// `main goroutine called goexit`.
+///
+/// ```
+/// // SAFETY: no goroutine here touches a thread-local or holds a thread's value while it parks.
+/// let n = unsafe { gosched_runtime::run(|| gosched_runtime::spawn(|| 21).join().unwrap() * 2) };
+/// assert_eq!(n, 42);
+/// ```
+#[track_caller]
+pub unsafe fn run<F, T>(main: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    // SAFETY: handed on.
+    unsafe { Config::new().run(main) }
+}
+
+/// How the scheduler is started. What is set here wins over the environment.
+///
+/// The first `run` of the process starts the scheduler; a later one finds it running, and of its `Config` only what can
+/// still be changed counts.
+///
+/// ```
+/// // SAFETY: no goroutine here touches a thread-local or holds a thread's value while it parks.
+/// let procs = unsafe { gosched_runtime::Config::new().procs(2).run(gosched_runtime::gomaxprocs) };
+/// assert_eq!(procs, 2);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    procs: Option<usize>,
+    stack_size: Option<usize>,
+    max_threads: Option<usize>,
+}
+
+/// The most Ps there can be: beyond this many the shared lists need another design.
+const MAX_PROCS: usize = 1024;
+
+impl Config {
+    /// The defaults.
+    pub fn new() -> Config {
+        Config::default()
+    }
+
+    /// GOMAXPROCS: how many threads run goroutines at a time. 0 counts as unset.
+    pub fn procs(mut self, n: usize) -> Config {
+        self.procs = Some(n);
+        self
+    }
+
+    /// The standard size of a goroutine's stack in bytes, rounded up to a power of two, 64 KiB at least (256 KiB by
+    /// default). Address space; memory is used only as far as the stack is. Fixed by the first `run`.
+    pub fn stack_size(mut self, bytes: usize) -> Config {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// The most threads the scheduler may have (10,000 by default); one more ends the process with
+    /// `fatal error: thread exhaustion` (Go: `debug.SetMaxThreads`).
+    pub fn max_threads(mut self, n: usize) -> Config {
+        self.max_threads = Some(n);
+        self
+    }
+
+    /// [`run`](crate::run) with this configuration.
+    ///
+    /// # Safety
+    /// As for [`run`](crate::run).
+    ///
+    /// # Panics
+    /// As [`run`](crate::run).
+    #[track_caller]
+    pub unsafe fn run<F, T>(self, main: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        schedinit(&self);
+        /// Counts this call, whatever way it ends.
+        struct Running;
+        impl Drop for Running {
+            fn drop(&mut self) {
+                SCHED.runs.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        SCHED.runs.fetch_add(1, Ordering::Relaxed);
+        let _running = Running;
+        // SAFETY: what `main` borrows outlives this call, which does not return before `main` has ended and its result
+        // is here.
+        let handle = unsafe { spawn_unchecked(main, None, Location::caller()) };
+        match handle.join() {
+            Ok(v) => v,
+            Err(payload) if payload.is::<GoExit>() => panic!("main goroutine called goexit"),
+            Err(payload) => std::panic::resume_unwind(payload),
+        }
+    }
+}
+
+/// GOMAXPROCS: how many threads run goroutines at a time. Before the first `run`, what it would be.
+///
+/// ```
+/// assert!(gosched_runtime::gomaxprocs() >= 1);
+/// ```
+pub fn gomaxprocs() -> usize {
+    match SCHED.procs() {
+        0 => wanted_procs(None),
+        n => n as usize,
+    }
+}
+
+/// How many CPUs the process may use (its affinity mask).
+///
+/// ```
+/// assert!(gosched_runtime::num_cpu() >= 1);
+/// ```
+pub fn num_cpu() -> usize {
+    sys::cpu::num_cpu()
+}
+
+fn wanted_procs(config: Option<usize>) -> usize {
+    let valid = |n: &usize| *n > 0;
+    let from_env = || std::env::var("GOMAXPROCS").ok()?.trim().parse().ok().filter(valid);
+    config.filter(valid).or_else(from_env).unwrap_or_else(sys::cpu::default_procs).min(MAX_PROCS)
+}
+
+/// The value of a `key=value` in `GODEBUG`.
+fn godebug(key: &str) -> Option<String> {
+    let all = std::env::var("GODEBUG").ok()?;
+    all.split(',').find_map(|kv| Some(kv.strip_prefix(key)?.strip_prefix('=')?.to_string()))
+}
+
+/// Starts the scheduler, once. (Go: `schedinit` and what follows it in `rt0_go`.)
+fn schedinit(config: &Config) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Some(seed) = godebug("seed").and_then(|s| s.parse().ok()) {
+            rand::seed(seed);
+        }
+        if godebug("stackguard").as_deref() == Some("mprotect") {
+            sys::mem::force_mprotect_guards();
+        }
+        clock::nanotime();
+        sys::barrier::register(godebug("membarrier").as_deref() != Some("0"));
+        stack::init(config.stack_size.unwrap_or(stack::DEFAULT_SLOT));
+        sys::fault::install(on_fault);
+        name_goroutines_in_panics();
+        m::EXITSYSCALL.set(syscall::exitsyscall).expect("once");
+        MSTART.set(schedule::mstart).expect("once");
+        // SAFETY: no thread of the scheduler runs yet.
+        unsafe { SCHED.sysmon_note.init() };
+        {
+            let mut locked = SCHED.lock();
+            let all: Vec<&'static P> = (0..wanted_procs(config.procs)).map(|id| P::new(id as u32)).collect();
+            // The first P on top.
+            all.iter().rev().for_each(|p| pidleput(&mut locked, p));
+            SCHED.set_allp(all);
+            if let Some(n) = config.max_threads {
+                locked.max_ms = n as u64;
+            }
+        }
+        // Release: pairs with the Acquire in `timer_add`.
+        SCHED.started.store(true, Ordering::Release);
+        std::thread::Builder::new()
+            .name("gosched-sysmon".into())
+            .spawn(sysmon::sysmon)
+            .expect("gosched: no thread for sysmon");
+    });
+}
+
+/// Puts a line with the goroutine in front of what the panic hook prints.
+fn name_goroutines_in_panics() {
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if let Some(g) = m::getg() {
+            // SAFETY: called by the goroutine itself.
+            let name = unsafe { g.name() };
+            let mut err = std::io::stderr().lock();
+            let _ = write!(err, "\ngoroutine {}", g.goid());
+            if let Some(name) = name {
+                let _ = write!(err, " '{name}'");
+            }
+            let _ = match g.site() {
+                Some(site) => writeln!(err, " [running], started at {site}:"),
+                None => writeln!(err, " [running]:"),
+            };
+        }
+        previous(info);
+    }));
+}
+
+/// The report of a goroutine that ran into its guard. In a signal handler: no allocation, no lock.
+fn on_fault(addr: usize) {
+    let Some(stack::InGuard { owner, size }) = stack::fault_in_guard(addr) else { return };
+    let Some(g) = std::ptr::NonNull::new(owner.cast::<G>()).map(G::of) else { return };
+    let mut err = sys::fault::RawErr::new();
+    let _ = writeln!(err, "runtime: goroutine {} stack exceeds {size}-byte limit", g.goid());
+    let _ = writeln!(err, "fatal error: stack overflow\n");
+    let _ = write!(err, "goroutine {}", g.goid());
+    // SAFETY: the goroutine that faulted runs on this very thread, so it is alive.
+    if let Some(name) = unsafe { g.name() } {
+        let _ = write!(err, " '{name}'");
+    }
+    if let Some(site) = g.site() {
+        let _ = write!(err, " [running], started at {}:{}:{}", site.file(), site.line(), site.column());
+    }
+    let _ = writeln!(err);
+    err.flush();
+    std::process::abort();
+}

@@ -1,0 +1,26 @@
+//! The runtime's clock: nanoseconds since the process first asked, monotonic (Go: `nanotime`).
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+static START: OnceLock<Instant> = OnceLock::new();
+
+fn start() -> Instant {
+    // An hour earlier, where the clock allows it: instants from before the first call still have a number.
+    *START.get_or_init(|| {
+        let now = Instant::now();
+        now.checked_sub(std::time::Duration::from_secs(3600)).unwrap_or(now)
+    })
+}
+
+/// Now, in nanoseconds. Never 0.
+#[inline]
+pub(crate) fn nanotime() -> u64 {
+    nanos_of(Instant::now())
+}
+
+/// The clock's number for an instant; the far future saturates one below `timers::NEVER`.
+pub(crate) fn nanos_of(t: Instant) -> u64 {
+    let d = t.saturating_duration_since(start());
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX).clamp(1, u64::MAX - 1)
+}

@@ -1,0 +1,287 @@
+//! The search for a goroutine to run (Go: runtime/proc.go, `findRunnable`, `stealWork`).
+//!
+//! ```text
+//!   this P:      due timers · every 61st time slice one from the global queue · runnext · the ring
+//!   global:      a batch, a fair share of the whole
+//!   network:     poll without waiting
+//!   other Ps:    spinning: steal half of somebody's ring; due timers and runnext in the last round
+//!   nothing:     give the P up · look everywhere once more · the last one waits in the poller, the others sleep
+//! ```
+//! Each step is a function below, in this order. Who wakes whom, and why nothing is lost between "found nothing" and
+//! "asleep", is the subject of spinning.rs.
+
+use crate::clock::nanotime;
+use crate::g::G;
+use crate::idle::{acquirep, pidleget, pidleput, releasep};
+use crate::m::M;
+use crate::netpoll::{self, PollWait, ReadyList};
+use crate::p::P;
+use crate::rand::cheaprandn;
+use crate::sched::SCHED;
+use crate::timers::NEVER;
+use crate::wake;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A goroutine to run next.
+pub(crate) struct Found {
+    pub(crate) g: &'static G,
+    /// It goes on in the present time slice (it came from runnext).
+    pub(crate) inherit_time: bool,
+}
+
+impl Found {
+    fn fresh(g: &'static G) -> Found {
+        Found { g, inherit_time: false }
+    }
+}
+
+/// How often the global queue comes first, so that two goroutines that keep waking each other cannot hold it up for
+/// ever. A prime, as in Go, to fall in step with nothing.
+const GLOBAL_EVERY: u32 = 61;
+
+/// Finds a goroutine for this M; sleeps until there is one. On g0, with a P before and after.
+pub(crate) fn findrunnable(m: &'static M) -> Found {
+    loop {
+        let p = m.the_p();
+        run_due_timers(p);
+        if let Some(found) = from_local(p) {
+            return found;
+        }
+        if let Some(g) = from_global(p) {
+            return Found::fresh(g);
+        }
+        if let Some(g) = from_network(m, p) {
+            return Found::fresh(g);
+        }
+        if SCHED.procs() > 1 {
+            match from_others(m, p) {
+                Stolen::Goroutine(g) => return Found::fresh(g),
+                Stolen::TimersRan => continue,
+                Stolen::Nothing => {}
+            }
+        }
+        match go_idle(m) {
+            Some(g) => return Found::fresh(g),
+            None => continue,
+        }
+    }
+}
+
+/// Calls the timers of `p` that are due; true if there were any. By the P's owner, or by a thief.
+fn run_due_timers(p: &'static P) -> bool {
+    if p.timers.first() == NEVER {
+        return false;
+    }
+    let now = nanotime();
+    let mut ran = false;
+    while let Some(due) = p.timers.take_due(now) {
+        // SAFETY: whoever started the timer promised that it may be called once, from any thread; it was taken out, so
+        // nobody else calls it.
+        unsafe { (due.f)(due.arg, due.seq) };
+        ran = true;
+    }
+    ran
+}
+
+fn from_local(p: &'static P) -> Option<Found> {
+    if p.schedtick().is_multiple_of(GLOBAL_EVERY)
+        && SCHED.runqsize() > 0
+        && let Some(g) = SCHED.lock().globrunqget()
+    {
+        return Some(Found::fresh(g));
+    }
+    let got = p.runq.runqget()?;
+    Some(Found { g: G::of(got.g), inherit_time: got.inherit_time })
+}
+
+fn from_global(p: &'static P) -> Option<&'static G> {
+    if SCHED.runqsize() == 0 {
+        return None;
+    }
+    SCHED.lock().globrunqgetbatch(p)
+}
+
+/// Polls without waiting. Not while somebody waits in the poller: he will bring it.
+fn from_network(m: &'static M, p: &'static P) -> Option<&'static G> {
+    if !netpoll::is_active() || SCHED.lastpoll.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    let mut ready = ReadyList::default();
+    netpoll::poller().netpoll(PollWait::No, &mut ready);
+    SCHED.lastpoll.store(nanotime(), Ordering::Relaxed);
+    let g = ready.gs.pop_front().map(G::of)?;
+    debug_assert!(m.p().is_some());
+    wake::injectglist(Some(p), &mut ready.gs);
+    Some(g)
+}
+
+enum Stolen {
+    Goroutine(&'static G),
+    /// Timers of another P were due; they may have made goroutines runnable here.
+    TimersRan,
+    Nothing,
+}
+
+/// Becomes a spinning M, unless half of the busy Ps have one already, and steals.
+fn from_others(m: &'static M, p: &'static P) -> Stolen {
+    if !m.spinning.get() {
+        let busy = SCHED.procs() - SCHED.spin.idle_ps().min(SCHED.procs());
+        if 2 * SCHED.spin.spinners() >= busy {
+            return Stolen::Nothing;
+        }
+        m.spinning.set(true);
+        SCHED.spin.begin();
+    }
+    stealwork(p)
+}
+
+/// Four rounds over all Ps, each from a random start and with a stride that meets every P once.
+fn stealwork(p: &'static P) -> Stolen {
+    const ROUNDS: u32 = 4;
+    let all = SCHED.allp();
+    let n = all.len() as u32;
+    for round in 0..ROUNDS {
+        let last = round == ROUNDS - 1;
+        let mut i = cheaprandn(n);
+        let stride = coprime_stride(n);
+        for _ in 0..n {
+            let victim = all[i as usize];
+            i = (i + stride) % n;
+            if std::ptr::eq(victim, p) {
+                continue;
+            }
+            if last && run_due_timers(victim) {
+                // They ran on this P; what they readied is in our queue.
+                if let Some(got) = p.runq.runqget() {
+                    return Stolen::Goroutine(G::of(got.g));
+                }
+                return Stolen::TimersRan;
+            }
+            if let Some(g) = p.runq.runqsteal(&victim.runq, || last && worth_taking_runnext(victim)) {
+                p.steals.store(p.steals.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+                return Stolen::Goroutine(G::of(g));
+            }
+        }
+    }
+    Stolen::Nothing
+}
+
+/// A random stride that has no divisor in common with `n`.
+fn coprime_stride(n: u32) -> u32 {
+    fn gcd(a: u32, b: u32) -> u32 {
+        if b == 0 { a } else { gcd(b, a % b) }
+    }
+    loop {
+        let s = 1 + cheaprandn(n);
+        if gcd(s, n) == 1 {
+            return s;
+        }
+    }
+}
+
+/// A goroutine that was made runnable a moment ago is likely to run on its own P in another: give it about 3 µs, so that
+/// a pair that ping-pongs is not torn apart. (Always true: the thief looks again after it.)
+fn worth_taking_runnext(victim: &'static P) -> bool {
+    if !victim.m_raw().is_null() {
+        let t = nanotime();
+        while nanotime() - t < 3_000 {
+            std::hint::spin_loop();
+        }
+    }
+    true
+}
+
+/// Nothing found: gives the P up and sleeps, unless a last look finds something. Comes back with a P; with a goroutine
+/// too, or else the search begins anew.
+fn go_idle(m: &'static M) -> Option<&'static G> {
+    let p = m.the_p();
+    {
+        let mut locked = SCHED.lock();
+        if let Some(g) = locked.globrunqgetbatch(p) {
+            return Some(g);
+        }
+        let p = releasep(m);
+        pidleput(&mut locked, p);
+    }
+    let was_spinning = m.spinning.replace(false);
+    SCHED.spin.went_idle(was_spinning);
+
+    // The last look (spinning.rs, I4).
+    let now = nanotime();
+    if wake::work_anywhere(now) {
+        let p = pidleget(&mut SCHED.lock());
+        if let Some(p) = p {
+            acquirep(m, p);
+            m.spinning.set(true);
+            SCHED.spin.begin();
+            return None;
+        }
+    }
+    let until = SCHED.allp().iter().map(|p| p.timers.first()).min().unwrap_or(NEVER);
+    wait_for_work(m, now, until, was_spinning)
+}
+
+/// Sleeps without a P: in the poller, if there is something to poll and nobody is there, else in `m.park`.
+fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Option<&'static G> {
+    let has_timer = until != NEVER;
+    // AcqRel: the token; pairs with the store below.
+    if (has_timer || netpoll::is_active()) && SCHED.lastpoll.swap(0, Ordering::AcqRel) != 0 {
+        SCHED.poll_until.store(if has_timer { until } else { 0 }, Ordering::Relaxed);
+        let wait = match until {
+            NEVER => PollWait::Forever,
+            t if t <= now => PollWait::No,
+            t => PollWait::For(Duration::from_nanos(t - now)),
+        };
+        let mut ready = ReadyList::default();
+        netpoll::poller().netpoll(wait, &mut ready);
+        SCHED.poll_until.store(0, Ordering::Relaxed);
+        SCHED.lastpoll.store(nanotime(), Ordering::Release);
+        let p = pidleget(&mut SCHED.lock());
+        match p {
+            Some(p) => {
+                acquirep(m, p);
+                let g = ready.gs.pop_front().map(G::of);
+                wake::injectglist(Some(p), &mut ready.gs);
+                if g.is_none() && was_spinning {
+                    m.spinning.set(true);
+                    SCHED.spin.begin();
+                }
+                return g;
+            }
+            None => wake::injectglist(None, &mut ready.gs),
+        }
+    } else if has_timer {
+        // Somebody waits in the poller: not beyond our earliest timer.
+        let polling_until = SCHED.poll_until.load(Ordering::Relaxed);
+        if polling_until == 0 || polling_until > until {
+            netpoll::poller().netpoll_break();
+        }
+    }
+    wake::stopm(m);
+    None
+}
+
+/// Marks a goroutine that was found as about to run, and ends the spinning of its M (Go: `resetspinning`).
+pub(crate) fn stop_spinning(m: &'static M) {
+    m.spinning.set(false);
+    if SCHED.spin.found_work() {
+        // We were the last to look; there may be more where this came from.
+        wake::wakep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stride_meets_every_p_once() {
+        for n in 1..40u32 {
+            let (start, stride) = (cheaprandn(n), coprime_stride(n));
+            let mut seen = vec![false; n as usize];
+            (0..n).for_each(|k| seen[((start + k * stride) % n) as usize] = true);
+            assert!(seen.iter().all(|&s| s), "n {n} stride {stride}");
+        }
+    }
+}

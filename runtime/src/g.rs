@@ -1,0 +1,347 @@
+//! G: a goroutine (Go: runtime/runtime2.go, `g`).
+//!
+//! ```text
+//!               go f()                 execute                      body returns
+//!   (gfree) ──► Runnable ───────────► Running ───────────────────────► Dead ──► (gfree)
+//!                  ▲                   │   │
+//!                  └───── yield ───────┘   │ gopark
+//!                  ▲                       ▼
+//!                  └────── goready ──── Waiting
+//! ```
+//!
+//! | state    | who owns the G (may touch its non-atomic fields, may move it on)                               |
+//! |----------|------------------------------------------------------------------------------------------------|
+//! | Dead     | the free list it stands in: a P's, or the global one under the scheduler's lock                 |
+//! | Runnable | the run queue it stands in, or whoever has just taken it out and has not resumed it yet         |
+//! | Running  | the M that runs it (`m`); on its own stack, the goroutine itself                                |
+//! | Waiting  | whoever owes it the wake-up: the owner of the sudog queue, timer or poll descriptor             |
+//!
+//! The states are there to be read by people and asserted by tests; who owns a G follows from which structure it
+//! stands in, and every hand-over goes through a lock or a release/acquire pair of that structure.
+//!
+//! Gs are recycled and never freed, so that a stale pointer to one (a timer that lost its race) always finds a G.
+
+use crate::coro::{Coro, Suspender};
+use crate::glist::{GQueue, Linked};
+use crate::reason::WaitReason;
+use crate::stack;
+use crate::waiter::{Waiter, WaiterHead, WaiterKind};
+use std::cell::{Cell, UnsafeCell};
+use std::mem::MaybeUninit;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+
+/// The last step before a waiter sleeps: runs once the waiter has left its stack. Gets the waiter and the word given
+/// to [`gopark`](crate::park::gopark). `false` calls the sleep off, and `gopark` returns at once.
+///
+/// It runs on the scheduler's own stack: it may unlock, publish and start timers; it must not park, panic, or touch
+/// what the waiter owns after the step that makes the waiter reachable (its last unlock).
+pub type Commit = unsafe fn(Waiter, *mut ()) -> bool;
+
+/// What a goroutine asks of the scheduler when it leaves its stack; obeyed on the M's own stack (schedule.rs).
+pub(crate) enum Order {
+    /// Put me at the end of the global list. (runtime.Gosched)
+    Yield,
+    /// I wait: call `commit(waiter, arg)` now that I am off my stack; run me again at once if it says false.
+    Park { commit: Commit, arg: *mut () },
+    /// My P was taken while I ran user code and there is no other: queue me globally, stop this M. (exitsyscall0)
+    LostP,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Gstatus {
+    Dead = 0,
+    Runnable = 1,
+    Running = 2,
+    Waiting = 3,
+}
+
+impl Gstatus {
+    fn of(v: u8) -> Gstatus {
+        match v {
+            0 => Gstatus::Dead,
+            1 => Gstatus::Runnable,
+            2 => Gstatus::Running,
+            _ => Gstatus::Waiting,
+        }
+    }
+}
+
+/// Words for the closure of `go f()` inside the G; a larger closure is boxed.
+const INLINE_WORDS: usize = 8;
+
+/// A goroutine's function until its first run, moved in without a heap allocation where it fits.
+struct Entry {
+    /// Moves the closure out of `data` and runs it. Called once.
+    call: unsafe fn(*mut ()),
+    data: [MaybeUninit<usize>; INLINE_WORDS],
+}
+
+/// What few goroutines have.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub(crate) name: Option<Box<str>>,
+    /// Asked for with `Builder::stack_size`; 0: the standard.
+    pub(crate) stack_size: usize,
+}
+
+#[repr(C)] // the head first: see WaiterHead
+pub(crate) struct G {
+    head: WaiterHead,
+    /// Link of the list that it stands in; owned by that list.
+    schedlink: UnsafeCell<*mut G>,
+    /// The M that runs it (an `M`; untyped, because m.rs lies above this file). Written by that M before it resumes the
+    /// goroutine; read by the goroutine itself, anew after each park.
+    m: AtomicPtr<()>,
+    /// The M that it may not leave (lock_os_thread, or parked while unwinding), or null. Written while Running by the
+    /// goroutine, read by whoever takes it out of a run queue.
+    pub(crate) lockedm: AtomicPtr<()>,
+    /// How many reasons there are for `lockedm`. The goroutine's own.
+    pub(crate) locks: Cell<u32>,
+    goid: AtomicU64,
+    status: AtomicU8,
+    reason: AtomicU8,
+    /// Where `go` was called; a `Location`, or null.
+    site: AtomicPtr<Location<'static>>,
+    /// Present from the first run to the end. Owned by the M that runs it.
+    coro: UnsafeCell<Option<Coro<Order>>>,
+    /// The way off the stack. Written at the start of the first run, by the goroutine.
+    suspender: Cell<Option<Suspender<Order>>>,
+    entry: UnsafeCell<Entry>,
+    /// Written before the goroutine becomes runnable and when it is dead.
+    extra: UnsafeCell<Option<Box<Extra>>>,
+}
+
+// SAFETY: the file head's table says who may touch the non-atomic fields; every hand-over synchronises.
+unsafe impl Sync for G {}
+// SAFETY: as above.
+unsafe impl Send for G {}
+
+// SAFETY: `link` gives the schedlink of this very G, which only the list that holds it writes.
+unsafe impl Linked for G {
+    #[inline]
+    fn link(this: NonNull<G>) -> *mut *mut G {
+        // SAFETY: Gs are never freed.
+        unsafe { this.as_ref() }.schedlink.get()
+    }
+}
+
+unsafe fn no_entry(_: *mut ()) {
+    unreachable!("a goroutine without a function was run")
+}
+
+impl G {
+    /// A new, dead G. It lives for ever.
+    pub(crate) fn new() -> &'static G {
+        Box::leak(Box::new(G {
+            head: WaiterHead::new(WaiterKind::Goroutine),
+            schedlink: UnsafeCell::new(ptr::null_mut()),
+            m: AtomicPtr::new(ptr::null_mut()),
+            lockedm: AtomicPtr::new(ptr::null_mut()),
+            locks: Cell::new(0),
+            goid: AtomicU64::new(0),
+            status: AtomicU8::new(Gstatus::Dead as u8),
+            reason: AtomicU8::new(0),
+            site: AtomicPtr::new(ptr::null_mut()),
+            coro: UnsafeCell::new(None),
+            suspender: Cell::new(None),
+            entry: UnsafeCell::new(Entry { call: no_entry, data: [MaybeUninit::uninit(); INLINE_WORDS] }),
+            extra: UnsafeCell::new(None),
+        }))
+    }
+
+    /// The G behind a pointer that came out of a queue.
+    #[inline]
+    pub(crate) fn of(p: NonNull<G>) -> &'static G {
+        // SAFETY: every such pointer came from `G::new`, and Gs are never freed.
+        unsafe { p.as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn ptr(&'static self) -> NonNull<G> {
+        NonNull::from(self)
+    }
+
+    #[inline]
+    pub(crate) fn waiter(&'static self) -> Waiter {
+        Waiter(self.ptr().cast())
+    }
+
+    /// The G of a waiter that is one.
+    #[inline]
+    pub(crate) fn of_waiter(w: Waiter) -> &'static G {
+        debug_assert_eq!(w.head().kind, WaiterKind::Goroutine);
+        // A head of kind Goroutine is the first field of a G (repr(C)).
+        G::of(w.0.cast())
+    }
+
+    /// Marks it runnable and puts it in a list on its way to a run queue.
+    ///
+    /// # Safety
+    /// The caller owes this waiting goroutine its wake-up.
+    pub(crate) unsafe fn push_ready(&'static self, list: &mut GQueue<G>) {
+        self.set_status(Gstatus::Runnable);
+        list.push_back(self.ptr());
+    }
+
+    #[inline]
+    pub(crate) fn m_raw(&self) -> *mut () {
+        self.m.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_m_raw(&self, m: *mut ()) {
+        self.m.store(m, Ordering::Relaxed);
+    }
+
+    pub(crate) fn goid(&self) -> u64 {
+        self.goid.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn status(&self) -> Gstatus {
+        Gstatus::of(self.status.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn set_status(&self, s: Gstatus) {
+        self.status.store(s as u8, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn set_waiting(&self, r: WaitReason) {
+        self.reason.store(r as u8, Ordering::Relaxed);
+        self.set_status(Gstatus::Waiting);
+    }
+
+    /// Where it was started.
+    pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: only ever written from a `&'static Location`.
+        unsafe { self.site.load(Ordering::Relaxed).as_ref() }
+    }
+
+    /// Its name, if it has one.
+    ///
+    /// # Safety
+    /// Called by the goroutine itself, or while it is certain to be alive.
+    pub(crate) unsafe fn name(&self) -> Option<&str> {
+        // SAFETY: `extra` is not written while the goroutine is alive.
+        unsafe { (*self.extra.get()).as_ref() }?.name.as_deref()
+    }
+
+    /// Makes a dead G ready for its first run.
+    ///
+    /// # Safety
+    /// The caller has taken this dead G out of a free list (or made it).
+    #[inline]
+    pub(crate) unsafe fn init<F: FnOnce()>(
+        &self,
+        goid: u64,
+        site: &'static Location<'static>,
+        extra: Option<Box<Extra>>,
+        f: F,
+    ) {
+        self.goid.store(goid, Ordering::Relaxed);
+        self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
+        // SAFETY: a dead G in nobody's list is the caller's.
+        unsafe {
+            *self.extra.get() = extra;
+            let entry = &mut *self.entry.get();
+            if size_of::<F>() <= size_of_val(&entry.data) && align_of::<F>() <= align_of::<usize>() {
+                entry.data.as_mut_ptr().cast::<F>().write(f);
+                entry.call = call_inline::<F>;
+            } else {
+                entry.data[0].write(Box::into_raw(Box::new(f)) as usize);
+                entry.call = call_boxed::<F>;
+            }
+        }
+    }
+
+    /// The size of the stack that it asked for; 0: the standard.
+    ///
+    /// # Safety
+    /// The caller owns this runnable G.
+    #[inline]
+    pub(crate) unsafe fn wanted_stack(&self) -> usize {
+        // SAFETY: as promised.
+        unsafe { (*self.extra.get()).as_ref() }.map_or(0, |e| e.stack_size)
+    }
+
+    /// Whether it has run before.
+    ///
+    /// # Safety
+    /// The caller owns this runnable G.
+    #[inline]
+    pub(crate) unsafe fn started(&self) -> bool {
+        // SAFETY: as promised.
+        unsafe { (*self.coro.get()).is_some() }
+    }
+
+    /// Binds a stack to it, at its first run.
+    ///
+    /// # Safety
+    /// The caller owns this runnable G, which has no stack.
+    #[inline]
+    pub(crate) unsafe fn bind(&'static self, s: stack::Stack) {
+        s.set_owner(ptr::from_ref(self).cast_mut().cast());
+        let body = move |suspender| {
+            self.suspender.set(Some(suspender));
+            let entry = self.entry.get();
+            // SAFETY: the entry was filled by `init` and is consumed here, once.
+            unsafe { ((*entry).call)((*entry).data.as_mut_ptr().cast()) };
+        };
+        // SAFETY: as promised.
+        unsafe { *self.coro.get() = Some(Coro::new(s, body)) };
+    }
+
+    /// Its coroutine.
+    ///
+    /// # Safety
+    /// The caller is the M that runs this goroutine, on its own stack.
+    #[inline]
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn coro(&self) -> &mut Option<Coro<Order>> {
+        // SAFETY: as promised.
+        unsafe { &mut *self.coro.get() }
+    }
+
+    /// Leaves its stack with an order; comes back when it is run again, perhaps on another M. It leaves from inside the
+    /// runtime (m.rs, `enter`) and comes back outside of it.
+    ///
+    /// # Safety
+    /// Called by this goroutine, on its own stack, with nothing tied to the thread held.
+    #[inline]
+    pub(crate) unsafe fn suspend(&self, order: Order) {
+        let suspender = self.suspender.get().expect("a running goroutine has a suspender");
+        // SAFETY: the suspender was set at the start of this very run, on this stack.
+        unsafe { suspender.suspend(order) }
+    }
+
+    /// Forgets what the finished goroutine left.
+    ///
+    /// # Safety
+    /// The caller owns this dead G.
+    #[inline]
+    pub(crate) unsafe fn clear(&self) {
+        // SAFETY: as promised.
+        unsafe { *self.extra.get() = None };
+    }
+}
+
+/// # Safety
+/// `data` holds an F, moved out by this call.
+unsafe fn call_inline<F: FnOnce()>(data: *mut ()) {
+    // SAFETY: as promised.
+    let f = unsafe { data.cast::<F>().read() };
+    f();
+}
+
+/// # Safety
+/// `data` holds the pointer of a boxed F, moved out by this call.
+unsafe fn call_boxed<F: FnOnce()>(data: *mut ()) {
+    // SAFETY: as promised; written by `init` from Box::into_raw.
+    let f = unsafe { Box::from_raw(data.cast::<usize>().read() as *mut F) };
+    f();
+}

@@ -1,0 +1,56 @@
+//! Who has nothing to do: the lists of idle Ps and of idle Ms (Go: `pidleput`, `pidleget`, `mput`, `mget`).
+//!
+//! Both are LIFO, so that the warmest comes back first, and both are under the scheduler's lock. An idle P is owned by
+//! its list, an idle M sleeps in `m.park` until whoever took it out of the list has given it a P and woken it.
+
+use crate::m::M;
+use crate::p::P;
+use crate::sched::{Locked, SCHED};
+
+/// Puts a P that nobody holds on the idle list.
+pub(crate) fn pidleput(locked: &mut Locked, p: &'static P) {
+    p.link.set(locked.pidle.replace(p));
+    SCHED.spin.p_idle();
+}
+
+/// Takes an idle P. The caller owns it and must give it to an M or put it back.
+#[must_use]
+pub(crate) fn pidleget(locked: &mut Locked) -> Option<&'static P> {
+    let p = locked.pidle?;
+    locked.pidle = p.link.take();
+    SCHED.spin.p_busy();
+    if locked.sysmonwait {
+        // The process is no longer idle: somebody may hog or block from now on.
+        locked.sysmonwait = false;
+        SCHED.sysmon_note.get().notewakeup();
+    }
+    Some(p)
+}
+
+/// Puts an M on the idle list; it goes to sleep in `m.park` next.
+pub(crate) fn mput(locked: &mut Locked, m: &'static M) {
+    m.link.set(locked.midle.replace(m));
+}
+
+/// Takes an idle M. The caller must give it a P and wake it.
+#[must_use]
+pub(crate) fn mget(locked: &mut Locked) -> Option<&'static M> {
+    let m = locked.midle?;
+    locked.midle = m.link.take();
+    Some(m)
+}
+
+/// Gives `p` to `m`, for good until `releasep` or the thief. The caller owns `p`, and `m` holds none.
+pub(crate) fn acquirep(m: &'static M, p: &'static P) {
+    debug_assert!(m.p().is_none() && p.m_raw().is_null());
+    m.set_p(Some(p));
+    p.hold(m.raw());
+}
+
+/// Takes the P from the calling M, which is inside the runtime.
+pub(crate) fn releasep(m: &'static M) -> &'static P {
+    let p = m.the_p();
+    m.set_p(None);
+    p.hold(std::ptr::null_mut());
+    p
+}

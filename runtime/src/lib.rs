@@ -1,0 +1,100 @@
+//! The scheduler of gosched: goroutines (G) run on threads (M) that hold a right to run (P).
+//!
+//! This crate is Go's `runtime` without memory management: the scheduler, its stacks and timers, and the seam (`park`)
+//! through which channels, sockets and locks are built. Users take the crate `gosched`, which re-exports it.
+//!
+//! # The map
+//! A file imports only files above it; an upward call is a function handed over at start. Read top down:
+//!
+//! ```text
+//!   loom         std's or loom's primitives              sys/         the platform
+//!   note         one thread sleeps, one wakes it         rand         the one source of chance
+//!   stack        slabs of guarded stacks                 coro         resume and suspend
+//!   waiter       goroutine or thread, and its ticket     thread       plain threads as waiters
+//!   g            G, its states, its orders               glist        lists of G
+//!   runq         the local run queue                     timer        the timer heap
+//!   p            P and its caches                        m            M, getg, the way into the runtime
+//!   spinning     who wakes whom: the essay               sched        the shared state and its lock
+//!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
+//!   wake         ready, wakep, startm, injectglist       syscall      losing the P and coming back
+//!   findrunnable the search                              schedule     the loop
+//!   park         THE SEAM: gopark, goready               newproc      go, spawn, JoinHandle
+//!   sleep        sleep, timers for others                sema, sync/  locks over the seam
+//!   sysmon       the watchman                            boot         run, Config
+//! ```
+//! Three journeys to follow: a goroutine (newproc → runq → wake → findrunnable → schedule → coro → park → schedule), a
+//! value (the channel crate), readiness (the net crate).
+
+#[cfg(not(gosched_loom))]
+mod boot;
+#[cfg(not(gosched_loom))]
+mod clock;
+#[cfg(not(gosched_loom))]
+mod coro;
+#[cfg(not(gosched_loom))]
+mod fatal;
+#[cfg(not(gosched_loom))]
+mod findrunnable;
+#[cfg(not(gosched_loom))]
+mod g;
+mod glist;
+#[cfg(not(gosched_loom))]
+mod idle;
+mod loom;
+#[cfg(not(gosched_loom))]
+mod m;
+#[cfg(not(gosched_loom))]
+pub mod netpoll;
+#[cfg(not(gosched_loom))]
+mod newproc;
+mod note;
+#[cfg(not(gosched_loom))]
+mod p;
+#[cfg(not(gosched_loom))]
+pub mod park;
+#[cfg(not(gosched_loom))]
+mod rand;
+mod reason;
+mod runq;
+#[cfg(not(gosched_loom))]
+mod sched;
+#[cfg(not(gosched_loom))]
+mod schedule;
+#[cfg(not(gosched_loom))]
+mod sema;
+#[cfg(not(gosched_loom))]
+mod sleep;
+mod spinning;
+#[cfg(not(gosched_loom))]
+mod stack;
+mod sys;
+#[cfg(not(gosched_loom))]
+pub mod sync;
+#[cfg(not(gosched_loom))]
+mod syscall;
+#[cfg(not(gosched_loom))]
+mod sysmon;
+#[cfg(not(gosched_loom))]
+mod thread;
+#[cfg(not(gosched_loom))]
+mod timers;
+mod waiter;
+#[cfg(not(gosched_loom))]
+mod wake;
+
+/// Timers for other crates: a function called at a time.
+#[cfg(not(gosched_loom))]
+pub mod timer {
+    pub use crate::sleep::{TimerFn, TimerId, timer_add, timer_del};
+}
+
+#[cfg(not(gosched_loom))]
+pub use boot::{Config, gomaxprocs, num_cpu, run};
+#[cfg(not(gosched_loom))]
+pub use newproc::{Builder, GoroutineId, JoinHandle, go, goexit, goid, num_goroutine, spawn, yield_now};
+#[cfg(not(gosched_loom))]
+pub use rand::{cheaprand, cheaprandn};
+#[cfg(not(gosched_loom))]
+pub use sleep::{sleep, sleep_until};
+#[cfg(not(gosched_loom))]
+pub use syscall::{OsThreadLock, lock_os_thread, syscall};

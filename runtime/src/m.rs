@@ -1,0 +1,235 @@
+//! M: a thread of the scheduler (Go: runtime/runtime2.go, `m`), and the way into the runtime and out of it.
+//!
+//! ## Where am I?
+//! Code of ours is called in three surroundings, told apart without thread-local storage where it is fastest:
+//!
+//! ```text
+//!   on a goroutine       the stack pointer lies in the slab; its slot names the G, the G names its M   getg()
+//!   on an M's own stack  (g0) the scheduler itself, timers and pollers that it calls: TLS names the M  current_m()
+//!   on any other thread  neither
+//! ```
+//! A goroutine re-reads its M after every park: it may have moved.
+//!
+//! ## The retake handshake, owner's side
+//! Rust code has no point at which it could be preempted safely, so *all* user code counts as if it were in a system
+//! call: sysmon may take the P away from an M that is outside the runtime, and hand it to another thread. The goroutine
+//! goes on where it is; it learns of it at its next call into the runtime. So each such call begins and ends:
+//!
+//! ```text
+//!   owner (enter / leave)                        thief (sysmon, retake)
+//!   in_rt = true                                 lock retake_lock
+//!   compiler fence                               retaken = true
+//!   if retaken { slow: in_rt = false;            membarrier          ◄ a full fence on every running thread
+//!                lock retake_lock; look }        if in_rt { retaken = false; give up }
+//!   … touches its P …                            else { take the P }
+//!   in_rt = false                                unlock
+//! ```
+//! Each side writes its own flag and then reads the other's: the classic pair of which at least one sees the other,
+//! provided that a full fence lies between write and read on both sides. The thief's membarrier executes the owner's
+//! fence for it, at the moment where it is needed; so the owner pays two plain stores and a load, on every call, instead
+//! of 8 ns. Whatever order the owner's processor had its store and load in, the barrier falls before the store is
+//! visible (then the load, later, sees `retaken`) or after (then the thief sees `in_rt`). Where the kernel offers no
+//! membarrier the owner fences for itself.
+//!
+//! The final decision is the thief's, under `retake_lock`; an owner that saw `retaken` waits for it there. While
+//! `in_rt` is true, `p` is the M's own; while it is false and the M holds a P, only the thief may change `p`.
+//!
+//! The scheduler's own stack (g0) is inside the runtime all the time.
+
+use crate::g::G;
+use crate::note::Note;
+use crate::p::P;
+use crate::{stack, sys};
+use parking_lot::Mutex;
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence, fence};
+
+pub(crate) struct M {
+    pub(crate) id: u64,
+    /// Inside the runtime. Written by this M's thread, read by the thief.
+    in_rt: AtomicBool,
+    /// The P is being taken, or was. Written by the thief; cleared by either under `retake_lock`.
+    pub(crate) retaken: AtomicBool,
+    /// In `syscall(f)`: sysmon need not wait 10 ms. Written by the goroutine.
+    pub(crate) in_syscall: AtomicBool,
+    /// The P that it holds, or null. See the handshake for who may write.
+    p: AtomicPtr<P>,
+    /// The goroutine that runs on it, or null. Written by this M.
+    curg: AtomicPtr<G>,
+    /// Held by the thief for a whole attempt, by the owner to learn its outcome.
+    pub(crate) retake_lock: Mutex<()>,
+    /// Looks for work; counted in `nmspinning`. Its own, except that a waker sets it before `notewakeup`.
+    pub(crate) spinning: Cell<bool>,
+    /// Where it sleeps without work.
+    pub(crate) park: Note,
+    /// The P that it gets when it is woken. Written by the waker before `notewakeup`.
+    pub(crate) nextp: Cell<Option<&'static P>>,
+    /// Link in the list of idle Ms; under the scheduler's lock.
+    pub(crate) link: Cell<Option<&'static M>>,
+}
+
+// SAFETY: the cells belong to the M's thread while it runs, and while it sleeps in `park` to the one who took it out of
+// the idle list (or made it, or owns its locked goroutine); the note hands them over.
+unsafe impl Sync for M {}
+// SAFETY: as above.
+unsafe impl Send for M {}
+
+thread_local! {
+    static CURRENT: Cell<Option<&'static M>> = const { Cell::new(None) };
+}
+
+impl M {
+    /// A new M, without a thread yet. It lives for ever.
+    pub(crate) fn new(id: u64) -> &'static M {
+        Box::leak(Box::new(M {
+            id,
+            in_rt: AtomicBool::new(true),
+            retaken: AtomicBool::new(false),
+            in_syscall: AtomicBool::new(false),
+            p: AtomicPtr::new(std::ptr::null_mut()),
+            curg: AtomicPtr::new(std::ptr::null_mut()),
+            retake_lock: Mutex::new(()),
+            spinning: Cell::new(false),
+            park: Note::new(),
+            nextp: Cell::new(None),
+            link: Cell::new(None),
+        }))
+    }
+
+    #[inline]
+    pub(crate) fn raw(&'static self) -> *mut () {
+        std::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// The M behind an untyped pointer of a G or P; null gives none.
+    #[inline]
+    pub(crate) fn of_raw(m: *mut ()) -> Option<&'static M> {
+        // SAFETY: such pointers come from `raw`, and Ms are never freed.
+        unsafe { m.cast::<M>().as_ref() }
+    }
+
+    /// The P that it holds.
+    #[inline]
+    pub(crate) fn p(&self) -> Option<&'static P> {
+        // SAFETY: only ever written from a `&'static P`.
+        unsafe { self.p.load(Ordering::Relaxed).as_ref() }
+    }
+
+    /// The P that it surely holds: inside the runtime, after `enter` or on g0 with a P.
+    #[inline]
+    pub(crate) fn the_p(&self) -> &'static P {
+        self.p().expect("inside the runtime an M holds a P")
+    }
+
+    pub(crate) fn set_p(&self, p: Option<&'static P>) {
+        self.p.store(p.map_or(std::ptr::null_mut(), |p| std::ptr::from_ref(p).cast_mut()), Ordering::Relaxed);
+    }
+
+    pub(crate) fn curg(&self) -> Option<&'static G> {
+        NonNull::new(self.curg.load(Ordering::Relaxed)).map(G::of)
+    }
+
+    #[inline]
+    pub(crate) fn set_curg(&self, g: Option<&'static G>) {
+        self.curg.store(g.map_or(std::ptr::null_mut(), |g| g.ptr().as_ptr()), Ordering::Relaxed);
+    }
+
+    /// Whether it is inside the runtime. For the thief, after the membarrier.
+    pub(crate) fn is_in_rt(&self) -> bool {
+        // Acquire: what the owner did to its P before `leave` (Release) is seen by the thief who takes it.
+        self.in_rt.load(Ordering::Acquire)
+    }
+
+    /// The owner's half of the handshake; true: the thief was here, go the slow way.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn set_in_rt(&self) -> bool {
+        self.in_rt.store(true, Ordering::Relaxed);
+        if sys::barrier::registered() {
+            // The processor may still reorder; the thief's membarrier deals with that (file head).
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            // Pairs with the fence in the thief's `membarrier`.
+            fence(Ordering::SeqCst);
+        }
+        self.retaken.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn clear_in_rt(&self) {
+        // Release: pairs with the Acquire in `is_in_rt`.
+        self.in_rt.store(false, Ordering::Release);
+    }
+}
+
+/// The goroutine that this code runs on. Go: `getg`.
+#[inline(always)]
+pub(crate) fn getg() -> Option<&'static G> {
+    NonNull::new(stack::owner_of(sys::stack_pointer())).map(|p| G::of(p.cast()))
+}
+
+/// The M of a running goroutine. Only right for the goroutine itself, until its next park.
+#[inline(always)]
+pub(crate) fn m_of(g: &'static G) -> &'static M {
+    M::of_raw(g.m_raw()).expect("a running goroutine has an M")
+}
+
+/// The M of this thread, if it is one of ours: on g0 as well.
+#[inline(never)] // reaches a thread-local
+pub(crate) fn current_m() -> Option<&'static M> {
+    CURRENT.with(Cell::get)
+}
+
+/// Makes this thread the one of `m`.
+#[inline(never)] // reaches a thread-local
+pub(crate) fn set_current_m(m: &'static M) {
+    CURRENT.with(|c| c.set(Some(m)));
+}
+
+/// Into the runtime: from here to `leave` the goroutine's M surely holds a P, which nobody takes away. May park the
+/// goroutine, when its P was taken and there is no other.
+#[inline(always)]
+pub(crate) fn enter(g: &'static G) -> &'static M {
+    let m = m_of(g);
+    if m.set_in_rt() {
+        return enter_slow(g);
+    }
+    m
+}
+
+/// What to do when `enter` finds the P gone: `syscall::exitsyscall`, which lies above this file and is handed over at
+/// start.
+pub(crate) static EXITSYSCALL: OnceLock<fn(&'static G)> = OnceLock::new();
+
+/// The thief was here. Waits for its decision; where the P is gone, gets another.
+#[cold]
+fn enter_slow(g: &'static G) -> &'static M {
+    loop {
+        let m = m_of(g);
+        m.clear_in_rt();
+        let has_p = {
+            let _decided = m.retake_lock.lock();
+            m.retaken.store(false, Ordering::Relaxed);
+            // Inside again before the next thief gets the lock.
+            let _ = m.set_in_rt();
+            m.p().is_some()
+        };
+        if has_p {
+            return m;
+        }
+        EXITSYSCALL.get().expect("set at start")(g);
+        // It came back outside the runtime, with a P, perhaps on another M.
+        let m = m_of(g);
+        if !m.set_in_rt() {
+            return m;
+        }
+    }
+}
+
+/// Out of the runtime, back into user code.
+#[inline(always)]
+pub(crate) fn leave(m: &'static M) {
+    m.clear_in_rt();
+}

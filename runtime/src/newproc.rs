@@ -1,0 +1,457 @@
+//! Starting goroutines, and what becomes of their results (Go: runtime/proc.go, `newproc`, `gfget`, `Goexit`).
+//!
+//! ```text
+//!   go f ──► gfget: a dead G of this P, or of all, or a new one ──► init: f moved into it ──► runqput(runnext) ──► wakep
+//!                                                                                  (no P here: the global queue)
+//!   first run:  bind a stack ──► base: catch_unwind(f) ──► back into the runtime ──► goexit0
+//! ```
+//! A panic ends the goroutine, not the thread: it is caught at the base, after the panic hook has named the goroutine
+//! (boot.rs). `goexit` is a panic too, one that no hook sees.
+
+use crate::g::{Extra, G};
+use crate::m;
+use crate::p::P;
+use crate::park::{WaitReason, Waiter, gopark, goready};
+use crate::sched::{ALLGS, SCHED};
+use crate::wake::ready_on;
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+/// Goroutine ids that a P takes at a time.
+const GOID_BATCH: u64 = 16;
+
+/// The payload of `goexit`'s unwinding.
+pub(crate) struct GoExit;
+
+/// Starts a goroutine (Go: `go f()`): it runs concurrently, on a stack of its own, on any thread of the scheduler.
+/// Nothing comes back from it; [`spawn`] gives a handle. The cheapest way to start one: no allocation where the closure
+/// fits 64 bytes.
+///
+/// A panic in it ends it alone, after the panic hook has printed its id. The starter keeps running; the new goroutine is
+/// the next to run on this P.
+///
+/// # Panics
+/// On a plain thread, where no [`run`](crate::run) is in progress.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let wg = gosched_runtime::sync::WaitGroup::new();
+/// wg.add(1);
+/// let done = wg.clone();
+/// gosched_runtime::go(move || done.done());
+/// wg.wait();
+/// # }) };
+/// ```
+#[track_caller]
+#[inline]
+pub fn go<F: FnOnce() + Send + 'static>(f: F) {
+    // SAFETY: the closure borrows nothing.
+    unsafe { newproc(f, None, Location::caller()) };
+}
+
+/// Go's `go` statement: `go!({ block })` or `go!(move || expression)`. The block moves what it names.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let wg = gosched_runtime::sync::WaitGroup::new();
+/// wg.add(2);
+/// let (a, b) = (wg.clone(), wg.clone());
+/// gosched_runtime::go!({ a.done() });
+/// gosched_runtime::go!(move || b.done());
+/// wg.wait();
+/// # }) };
+/// ```
+#[macro_export]
+macro_rules! go {
+    ({ $($body:tt)* }) => {
+        $crate::go(move || { $($body)* })
+    };
+    ($f:expr) => {
+        $crate::go($f)
+    };
+}
+
+/// The one way to start a goroutine.
+///
+/// # Safety
+/// Everything `f` borrows outlives the goroutine.
+#[inline]
+unsafe fn newproc<F: FnOnce() + Send>(f: F, extra: Option<Box<Extra>>, site: &'static Location<'static>) {
+    match m::getg() {
+        Some(me) => {
+            let m = m::enter(me);
+            // SAFETY: handed on; inside the runtime the M's P is ours.
+            unsafe { newproc_on(m.p(), f, extra, site) };
+            m::leave(m);
+        }
+        None => {
+            let p = m::current_m().and_then(m::M::p);
+            if p.is_none() {
+                // Relaxed: whoever may call has synchronised with the `run` that allows it.
+                assert!(
+                    SCHED.runs.load(Ordering::Relaxed) > 0,
+                    "gosched: go outside of a run: start the scheduler with gosched::run first"
+                );
+            }
+            // SAFETY: handed on; on g0 the M's P is ours.
+            unsafe { newproc_on(p, f, extra, site) };
+        }
+    }
+}
+
+/// # Safety
+/// As for `newproc`; the caller owns `p`.
+#[inline]
+unsafe fn newproc_on<F: FnOnce() + Send>(
+    p: Option<&'static P>,
+    f: F,
+    extra: Option<Box<Extra>>,
+    site: &'static Location<'static>,
+) {
+    let (g, goid) = match p {
+        // SAFETY: the caller owns it.
+        Some(p) => unsafe {
+            p.gcount_add(1);
+            (gfget(p), next_goid(p))
+        },
+        None => {
+            SCHED.gcount.fetch_add(1, Ordering::Relaxed);
+            let free = SCHED.lock().gfree.pop_front();
+            (free.map_or_else(new_g, G::of), SCHED.goids(1))
+        }
+    };
+    // SAFETY: a dead G that we took out of a free list.
+    unsafe { g.init(goid, site, extra, move || base(g, f)) };
+    g.set_status(crate::g::Gstatus::Runnable);
+    ready_on(p, g);
+}
+
+/// A dead G of this P.
+///
+/// # Safety
+/// The caller owns `p`.
+#[inline]
+unsafe fn gfget(p: &'static P) -> &'static G {
+    // SAFETY: as promised; the reference ends here.
+    match unsafe { p.local() }.gfree.pop_front() {
+        Some(g) => G::of(g),
+        // SAFETY: as promised.
+        None => unsafe { gfget_slow(p) },
+    }
+}
+
+/// # Safety
+/// As for `gfget`.
+#[cold]
+unsafe fn gfget_slow(p: &'static P) -> &'static G {
+    let mut some = SCHED.lock().gfree.split_front(32);
+    let g = some.pop_front();
+    // SAFETY: as promised.
+    unsafe { p.local() }.gfree.append(&mut some);
+    g.map_or_else(new_g, G::of)
+}
+
+#[cold]
+fn new_g() -> &'static G {
+    let g = G::new();
+    ALLGS.lock().push(g);
+    g
+}
+
+/// # Safety
+/// The caller owns `p`.
+#[inline]
+unsafe fn next_goid(p: &'static P) -> u64 {
+    // SAFETY: as promised; the reference ends with this function.
+    let local = unsafe { p.local() };
+    if local.goid_next == local.goid_end {
+        local.goid_next = SCHED.goids(GOID_BATCH);
+        local.goid_end = local.goid_next + GOID_BATCH;
+    }
+    local.goid_next += 1;
+    local.goid_next - 1
+}
+
+/// The first and last frame of every goroutine.
+fn base<F: FnOnce()>(g: &'static G, f: F) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        discard(payload);
+    }
+    // Back into the runtime; the switch to g0 follows.
+    m::enter(g);
+}
+
+/// Drops a panic's payload; one whose destructor panics as well is given up.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+}
+
+/// Ends the calling goroutine, running its destructors (Go: `runtime.Goexit`). No panic hook is called; a `join` on it
+/// gives `Err`. Code that catches panics may catch it, as it would a panic. On the main goroutine, `run` panics in its
+/// caller.
+///
+/// # Panics
+/// On a plain thread: it has nothing to end there.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let h = gosched_runtime::spawn(|| {
+///     if true {
+///         gosched_runtime::goexit()
+///     }
+/// });
+/// assert!(h.join().is_err());
+/// # }) };
+/// ```
+pub fn goexit() -> ! {
+    assert!(m::getg().is_some(), "goexit called outside of a goroutine");
+    resume_unwind(Box::new(GoExit))
+}
+
+/// Where a goroutine leaves its result, and one other waits for it.
+///
+/// `state` is null while it runs, the joiner's waiter while one waits, DONE afterwards. `result` belongs to the goroutine
+/// until DONE and to the joiner from then on.
+struct Packet<T> {
+    state: AtomicPtr<()>,
+    result: UnsafeCell<Option<std::thread::Result<T>>>,
+    id: AtomicU64,
+}
+
+const DONE: *mut () = 1 as *mut ();
+
+// SAFETY: `state` hands `result` over from one side to the other (above); T moves between them.
+unsafe impl<T: Send> Sync for Packet<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for Packet<T> {}
+
+impl<T> Packet<T> {
+    fn new() -> Packet<T> {
+        Packet { state: AtomicPtr::new(ptr::null_mut()), result: UnsafeCell::new(None), id: AtomicU64::new(0) }
+    }
+
+    fn is_done(&self) -> bool {
+        // Acquire: pairs with the Release in `complete`.
+        self.state.load(Ordering::Acquire) == DONE
+    }
+
+    fn complete(&self, r: std::thread::Result<T>) {
+        // SAFETY: the goroutine's side, before DONE.
+        unsafe { *self.result.get() = Some(r) };
+        // AcqRel: publishes the result; acquires the waiter.
+        let waiter = self.state.swap(DONE, Ordering::AcqRel);
+        if !waiter.is_null() {
+            // SAFETY: `wait` put it there in its commit, and parks until we ready it.
+            unsafe { goready(Waiter::from_raw(waiter)) };
+        }
+    }
+
+    /// Waits for DONE. One waiter at most: `join` consumes the handle.
+    fn wait(&self) {
+        unsafe fn commit(w: Waiter, state: *mut ()) -> bool {
+            // SAFETY: the state of a packet that the joiner holds; it stays alive while the joiner is parked, and after
+            // the exchange it is not touched here.
+            let state = unsafe { &*state.cast::<AtomicPtr<()>>() };
+            state.compare_exchange(ptr::null_mut(), w.into_raw(), Ordering::AcqRel, Ordering::Acquire).is_ok()
+        }
+        if !self.is_done() {
+            let state = (&raw const self.state).cast_mut().cast();
+            // SAFETY: `complete` readies the waiter once; it finds it only through the commit's exchange.
+            unsafe { gopark(commit, state, WaitReason::Join) };
+        }
+    }
+
+    fn take(&self) -> std::thread::Result<T> {
+        debug_assert!(self.is_done());
+        // SAFETY: DONE, and there is one joiner.
+        unsafe { (*self.result.get()).take() }.expect("joined once")
+    }
+}
+
+/// The number of a goroutine; its `Debug` shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GoroutineId(u64);
+
+impl fmt::Debug for GoroutineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GoroutineId({})", self.0)
+    }
+}
+
+/// A handle on a goroutine, from [`spawn`]. Dropping it detaches: the goroutine runs on.
+pub struct JoinHandle<T>(Arc<Packet<T>>);
+
+impl<T> JoinHandle<T> {
+    /// Waits for the goroutine's end (parks; a plain thread blocks) and gives its result, or `Err` with the panic's
+    /// payload. After [`goexit`] it is an `Err` as well.
+    pub fn join(self) -> std::thread::Result<T> {
+        self.0.wait();
+        self.0.take()
+    }
+
+    /// Whether it has ended. Never parks.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_done()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> GoroutineId {
+        GoroutineId(self.0.id.load(Ordering::Relaxed))
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// Starts a goroutine and gives a handle to wait for its result: `std::thread::spawn` for goroutines.
+///
+/// # Panics
+/// On a plain thread, where no [`run`](crate::run) is in progress.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let h = gosched_runtime::spawn(|| 6 * 7);
+/// assert_eq!(h.join().unwrap(), 42);
+/// # }) };
+/// ```
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: it borrows nothing.
+    unsafe { spawn_unchecked(f, None, Location::caller()) }
+}
+
+/// # Safety
+/// Everything that `f` and its result borrow outlives the goroutine and the handle.
+pub(crate) unsafe fn spawn_unchecked<F, T>(
+    f: F,
+    extra: Option<Box<Extra>>,
+    site: &'static Location<'static>,
+) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let packet = Arc::new(Packet::new());
+    let theirs = packet.clone();
+    let body = move || {
+        theirs.id.store(goid().expect("on a goroutine"), Ordering::Relaxed);
+        let r = catch_unwind(AssertUnwindSafe(f));
+        theirs.complete(r);
+    };
+    // SAFETY: handed on.
+    unsafe { newproc(body, extra, site) };
+    JoinHandle(packet)
+}
+
+/// Properties of a goroutine to be started: `std::thread::Builder` for goroutines.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let h = gosched_runtime::Builder::new().name("deep".into()).stack_size(1 << 20).spawn(|| 1).unwrap();
+/// assert_eq!(h.join().unwrap(), 1);
+/// # }) };
+/// ```
+#[derive(Debug, Default)]
+pub struct Builder {
+    name: Option<String>,
+    stack_size: usize,
+}
+
+impl Builder {
+    /// A goroutine without a name, on a stack of the standard size.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Its name, shown in reports.
+    pub fn name(mut self, name: String) -> Builder {
+        self.name = Some(name);
+        self
+    }
+
+    /// The size of its stack in bytes, rounded up to whole slots of the standard size. It costs address space at once,
+    /// memory only as far as it is used.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = bytes;
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Where the stack asked for is larger than all that can be reserved.
+    ///
+    /// # Panics
+    /// As [`spawn`].
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let stack_size = crate::stack::check_size(self.stack_size)?;
+        let extra = (self.name.is_some() || stack_size != 0)
+            .then(|| Box::new(Extra { name: self.name.map(String::into_boxed_str), stack_size }));
+        // SAFETY: it borrows nothing.
+        Ok(unsafe { spawn_unchecked(f, extra, Location::caller()) })
+    }
+}
+
+/// Lets the others run: the calling goroutine goes to the end of the global queue (Go: `runtime.Gosched`). On a plain
+/// thread it is `std::thread::yield_now`.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// gosched_runtime::yield_now();
+/// # }) };
+/// ```
+#[inline]
+pub fn yield_now() {
+    let Some(g) = m::getg() else { return std::thread::yield_now() };
+    m::enter(g);
+    if crate::syscall::pinned(g) {
+        return crate::syscall::yield_on_thread_slow(g);
+    }
+    // SAFETY: on g's stack, inside the runtime, nothing tied to the thread held.
+    unsafe { g.suspend(crate::g::Order::Yield) };
+}
+
+/// The id of the calling goroutine; `None` on a plain thread. Ids are never used twice.
+///
+/// ```
+/// assert_eq!(gosched_runtime::goid(), None);
+/// # unsafe { gosched_runtime::run(|| {
+/// assert!(gosched_runtime::goid().is_some());
+/// # }) };
+/// ```
+pub fn goid() -> Option<u64> {
+    m::getg().map(G::goid)
+}
+
+/// How many goroutines there are now: started and not ended. Counts while others start and end, so it may be off by
+/// those. O(GOMAXPROCS).
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// assert!(gosched_runtime::num_goroutine() >= 1);
+/// # }) };
+/// ```
+pub fn num_goroutine() -> usize {
+    let local: i64 = SCHED.allp().iter().map(|p| p.gcount()).sum();
+    usize::try_from(local + SCHED.gcount.load(Ordering::Relaxed)).unwrap_or(0)
+}

@@ -1,0 +1,141 @@
+//! THE SEAM. Every place where a goroutine can wait goes through `gopark` here and comes back through `goready`: find
+//! their callers and you have the full list of places where a goroutine can block. Channels, sockets, locks, timers and
+//! primitives made outside this project see nothing else of the scheduler.
+//!
+//! ## The protocol
+//! ```text
+//!   waiter                                          waker
+//!   ──────                                          ─────
+//!   lock the structure
+//!   look: nothing for me
+//!   put a record (a sudog) with `current()` in it
+//!   gopark(commit, arg, reason)
+//!     └ leaves its stack; then, on the scheduler's
+//!       stack:  commit(w, arg): unlock         ──►  lock, take the record out, write the result through it, unlock
+//!                                                   goready(w)      ◄ after this nothing of the waiter's is touched
+//!   ◄── gopark returns, maybe on another thread
+//! ```
+//! The structure is unlocked only when the goroutine has left its stack: from then on another thread may run it. That is
+//! why the last step before sleeping is a function and one word, not a closure on the waiter's stack, which could be
+//! freed under its own feet the moment it unlocks (Go: `gopark`'s unlockf; DESIGN of this project, 3.4).
+//!
+//! One `gopark` is ended by exactly one `goready`. Where several wakers compete (select, time-outs), the ticket decides:
+//! see [`Waiter::claim`].
+//!
+//! A waiter is a goroutine or a plain thread; the protocol is the same, a thread merely blocks where a goroutine parks.
+
+use crate::g::{G, Order};
+pub use crate::g::Commit;
+pub use crate::reason::WaitReason;
+pub use crate::waiter::{Ticket, Waiter};
+use crate::{m, sleep, syscall, thread, wake};
+use std::time::Instant;
+
+/// How a wait with a deadline ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Woken {
+    /// By a `goready`.
+    Readied,
+    /// By the deadline: the ticket is claimed, nobody else will ready this wait.
+    TimedOut,
+}
+
+/// The waiter that this code runs as: the goroutine, or else the thread. Stays the same across parks.
+#[inline]
+pub fn current() -> Waiter {
+    match m::getg() {
+        Some(g) => g.waiter(),
+        None => thread::current(),
+    }
+}
+
+/// Whether this code runs on a goroutine. On any other thread, waiting blocks the thread.
+#[inline]
+pub fn on_goroutine() -> bool {
+    m::getg().is_some()
+}
+
+/// Parks the calling goroutine (blocks the calling thread) until [`goready`]. Go: `runtime.gopark`.
+///
+/// # Safety
+/// - `commit` and `arg` must keep the promises of [`Commit`].
+/// - Somebody readies this waiter exactly once for this call, unless `commit` gives false; and not before `commit` has
+///   made the waiter reachable.
+/// - The caller holds nothing tied to its thread across the call.
+#[inline]
+pub unsafe fn gopark(commit: Commit, arg: *mut (), reason: WaitReason) {
+    match m::getg() {
+        // SAFETY: handed on.
+        Some(g) => unsafe { gopark_g(g, commit, arg, reason) },
+        None => {
+            let w = thread::current();
+            // SAFETY: the caller's promise; a thread's stack is its own, so committing on it is no different.
+            if unsafe { commit(w, arg) } {
+                thread::sleep(w);
+            }
+        }
+    }
+}
+
+/// The goroutine's way of parking.
+///
+/// # Safety
+/// As for `gopark`; `g` is the calling goroutine.
+#[inline]
+unsafe fn gopark_g(g: &'static G, commit: Commit, arg: *mut (), reason: WaitReason) {
+    m::enter(g);
+    g.set_waiting(reason);
+    if syscall::pinned(g) {
+        // SAFETY: handed on.
+        return unsafe { syscall::park_on_thread_slow(g, commit, arg) };
+    }
+    // SAFETY: on g's stack, inside the runtime; the caller holds nothing tied to the thread.
+    unsafe { g.suspend(Order::Park { commit, arg }) };
+}
+
+/// Ends the wait of `w`: puts the goroutine in a run queue, or wakes the thread. Go: `runtime.goready`.
+///
+/// What the caller wrote before is seen by the waiter after its `gopark`. Works from any thread.
+///
+/// # Safety
+/// The caller is the one who owes `w` this wake-up: `w` is in a `gopark` whose commit made it reachable to the caller,
+/// and nobody else readies that wait. The caller touches nothing that the waiter owns afterwards.
+#[inline]
+pub unsafe fn goready(w: Waiter) {
+    // SAFETY: handed on.
+    unsafe { wake::ready_waiter(w) }
+}
+
+/// Parks like [`gopark`], but not beyond `deadline` (`None`: no deadline). The wait is one for which `ticket` was
+/// opened; every other waker must [`Waiter::claim`] it before it readies.
+///
+/// # Safety
+/// As for [`gopark`], and wakers go through the ticket.
+pub unsafe fn gopark_timeout(
+    commit: Commit,
+    arg: *mut (),
+    reason: WaitReason,
+    ticket: Ticket,
+    deadline: Option<Instant>,
+) -> Woken {
+    let Some(deadline) = deadline else {
+        // SAFETY: handed on.
+        unsafe { gopark(commit, arg, reason) };
+        return Woken::Readied;
+    };
+    if on_goroutine() {
+        // SAFETY: handed on.
+        return unsafe { sleep::gopark_until(commit, arg, reason, ticket, deadline) };
+    }
+    let w = thread::current();
+    // SAFETY: the caller's promise.
+    if !unsafe { commit(w, arg) } || thread::sleep_until(w, deadline) {
+        return Woken::Readied;
+    }
+    if w.claim(ticket) {
+        return Woken::TimedOut;
+    }
+    // Somebody claimed it first, so a goready is under way.
+    thread::sleep(w);
+    Woken::Readied
+}

@@ -1,0 +1,78 @@
+//! Why a goroutine waits, in Go's words (Go: runtime/runtime2.go, `waitReasonStrings`).
+
+use std::fmt;
+
+/// Why a goroutine is parked. Shown by its `Display` in stack dumps and in the deadlock report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub enum WaitReason {
+    /// Not parked.
+    #[default]
+    Zero,
+    /// `Chan::send`, no receiver and no room.
+    ChanSend,
+    /// `Chan::recv`, no value.
+    ChanReceive,
+    /// A send on the nil channel: for ever.
+    ChanSendNilChan,
+    /// A receive on the nil channel: for ever.
+    ChanReceiveNilChan,
+    /// `select!` with cases, none of them ready.
+    Select,
+    /// `select! {}`: for ever.
+    SelectNoCases,
+    /// `sleep`.
+    Sleep,
+    /// A socket is not ready.
+    IoWait,
+    /// `sync::Mutex::lock`.
+    SyncMutexLock,
+    /// `sync::RwLock::read`.
+    SyncRWMutexRLock,
+    /// `sync::RwLock::write`.
+    SyncRWMutexLock,
+    /// `sync::Condvar::wait`.
+    SyncCondWait,
+    /// `sync::WaitGroup::wait`.
+    SyncWaitGroupWait,
+    /// A semaphore has no unit left.
+    Semacquire,
+    /// `JoinHandle::join`, or the end of a `scope`.
+    Join,
+    /// In a call that was announced as blocking.
+    Syscall,
+    /// A primitive made outside this project.
+    Other,
+}
+
+impl WaitReason {
+    /// Go's words for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            WaitReason::Zero => "",
+            WaitReason::ChanSend => "chan send",
+            WaitReason::ChanReceive => "chan receive",
+            WaitReason::ChanSendNilChan => "chan send (nil chan)",
+            WaitReason::ChanReceiveNilChan => "chan receive (nil chan)",
+            WaitReason::Select => "select",
+            WaitReason::SelectNoCases => "select (no cases)",
+            WaitReason::Sleep => "sleep",
+            WaitReason::IoWait => "IO wait",
+            WaitReason::SyncMutexLock => "sync.Mutex.Lock",
+            WaitReason::SyncRWMutexRLock => "sync.RWMutex.RLock",
+            WaitReason::SyncRWMutexLock => "sync.RWMutex.Lock",
+            WaitReason::SyncCondWait => "sync.Cond.Wait",
+            WaitReason::SyncWaitGroupWait => "sync.WaitGroup.Wait",
+            WaitReason::Semacquire => "semacquire",
+            WaitReason::Join => "join",
+            WaitReason::Syscall => "syscall",
+            WaitReason::Other => "parked",
+        }
+    }
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

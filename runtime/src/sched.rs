@@ -1,0 +1,184 @@
+//! The scheduler's shared state and its one lock (Go: runtime/runtime2.go, `schedt`).
+//!
+//! ```text
+//!   under `lock`:  the global run queue · idle Ps · idle Ms · dead Gs beyond what the Ps keep · birth of threads
+//!   without it:    counters that are read as hints, `lastpoll`, the list of all Ps
+//! ```
+//! The lock is taken for short, fixed work: moving a batch, linking one P or M. Nothing is called with it held.
+
+use crate::g::G;
+use crate::glist::GQueue;
+use crate::m::M;
+use crate::note::Note;
+use crate::p::P;
+use crate::spinning::Spinning;
+use parking_lot::{Mutex, MutexGuard};
+use std::cell::UnsafeCell;
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// The most goroutines that move from the global queue to a local one at a time: half a ring.
+const GLOB_BATCH: usize = 128;
+
+/// What the lock guards.
+pub(crate) struct Locked {
+    runq: GQueue<G>,
+    pub(crate) pidle: Option<&'static P>,
+    pub(crate) midle: Option<&'static M>,
+    /// Dead Gs that no P keeps.
+    pub(crate) gfree: GQueue<G>,
+    /// Ms ever made; the next one's id.
+    pub(crate) mcount: u64,
+    pub(crate) max_ms: u64,
+    /// sysmon sleeps until somebody leaves the idle state.
+    pub(crate) sysmonwait: bool,
+}
+
+pub(crate) struct Sched {
+    lock: Mutex<Locked>,
+    /// Length of the global run queue. Written under the lock, read as a hint.
+    runqsize: AtomicUsize,
+    pub(crate) spin: Spinning,
+    /// GOMAXPROCS.
+    procs: AtomicU32,
+    /// All Ps: a leaked array, replaced when it grows.
+    allp: AtomicPtr<Vec<&'static P>>,
+    /// When the network was last polled (nanotime); 0 while an M waits in the poller: it is the token for that.
+    pub(crate) lastpoll: AtomicU64,
+    /// Until when the M in the poller will wait; 0: for ever.
+    pub(crate) poll_until: AtomicU64,
+    /// Next goroutine id not handed to any P.
+    goidgen: AtomicU64,
+    /// Goroutines started from threads without a P.
+    pub(crate) gcount: AtomicI64,
+    /// Calls of `run` in progress.
+    pub(crate) runs: AtomicUsize,
+    pub(crate) started: AtomicBool,
+    pub(crate) sysmon_note: SysmonNote,
+    /// Statistics.
+    pub(crate) handoffs: AtomicU64,
+}
+
+/// sysmon's own note; made at start.
+pub(crate) struct SysmonNote(UnsafeCell<Option<Note>>);
+// SAFETY: written once in schedinit, before there is another thread; a Note is made to be shared.
+unsafe impl Sync for SysmonNote {}
+
+impl SysmonNote {
+    /// # Safety
+    /// Called once, before any thread of the scheduler runs.
+    pub(crate) unsafe fn init(&self) {
+        // SAFETY: as promised.
+        unsafe { *self.0.get() = Some(Note::new()) };
+    }
+
+    pub(crate) fn get(&self) -> &Note {
+        // SAFETY: not written any more once threads run.
+        unsafe { (*self.0.get()).as_ref() }.expect("made in schedinit")
+    }
+}
+
+pub(crate) static SCHED: Sched = Sched {
+    lock: Mutex::new(Locked {
+        runq: GQueue::new(),
+        pidle: None,
+        midle: None,
+        gfree: GQueue::new(),
+        mcount: 0,
+        max_ms: 10_000,
+        sysmonwait: false,
+    }),
+    runqsize: AtomicUsize::new(0),
+    spin: Spinning::new(),
+    procs: AtomicU32::new(0),
+    allp: AtomicPtr::new(ptr::null_mut()),
+    lastpoll: AtomicU64::new(1),
+    poll_until: AtomicU64::new(0),
+    goidgen: AtomicU64::new(1),
+    gcount: AtomicI64::new(0),
+    runs: AtomicUsize::new(0),
+    started: AtomicBool::new(false),
+    sysmon_note: SysmonNote(UnsafeCell::new(None)),
+    handoffs: AtomicU64::new(0),
+};
+
+/// The function that a new thread of the scheduler runs (schedule.rs, above this file; handed over at start).
+pub(crate) static MSTART: OnceLock<fn(&'static M)> = OnceLock::new();
+
+/// All goroutines ever made, dead ones included; for those who print them. Grows with the largest number alive at once.
+pub(crate) static ALLGS: Mutex<Vec<&'static G>> = Mutex::new(Vec::new());
+
+impl Sched {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.lock.lock()
+    }
+
+    /// GOMAXPROCS.
+    #[inline]
+    pub(crate) fn procs(&self) -> u32 {
+        self.procs.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn allp(&self) -> &'static [&'static P] {
+        // Acquire: pairs with set_allp.
+        // SAFETY: null or a leaked Vec.
+        unsafe { self.allp.load(Ordering::Acquire).as_ref() }.map_or(&[], |v| v)
+    }
+
+    /// Replaces the list of all Ps. Under the scheduler's lock.
+    pub(crate) fn set_allp(&self, all: Vec<&'static P>) {
+        self.procs.store(all.len() as u32, Ordering::Relaxed);
+        self.allp.store(Box::into_raw(Box::new(all)), Ordering::Release);
+    }
+
+    /// Length of the global run queue, as a hint.
+    #[inline]
+    pub(crate) fn runqsize(&self) -> usize {
+        self.runqsize.load(Ordering::Relaxed)
+    }
+
+    /// A batch of fresh goroutine ids: the first of `n`.
+    pub(crate) fn goids(&self, n: u64) -> u64 {
+        self.goidgen.fetch_add(n, Ordering::Relaxed)
+    }
+}
+
+impl Locked {
+    fn publish(&self) {
+        // Relaxed: a hint, and the last look before sleeping is behind a full fence (spinning.rs).
+        SCHED.runqsize.store(self.runq.len(), Ordering::Relaxed);
+    }
+
+    /// Puts a goroutine at the end of the global queue.
+    pub(crate) fn globrunqput(&mut self, g: &'static G) {
+        self.runq.push_back(g.ptr());
+        self.publish();
+    }
+
+    /// Puts a list at the end of the global queue.
+    pub(crate) fn globrunqputbatch(&mut self, list: &mut GQueue<G>) {
+        self.runq.append(list);
+        self.publish();
+    }
+
+    /// Takes one.
+    pub(crate) fn globrunqget(&mut self) -> Option<&'static G> {
+        let g = self.runq.pop_front()?;
+        self.publish();
+        Some(G::of(g))
+    }
+
+    /// Takes a fair share: the first to run now, the others into the local queue of `p`, whose ring is empty.
+    pub(crate) fn globrunqgetbatch(&mut self, p: &'static P) -> Option<&'static G> {
+        let size = self.runq.len();
+        let n = GLOB_BATCH.min(size).min(size / SCHED.procs() as usize + 1);
+        let mut batch = self.runq.split_front(n);
+        self.publish();
+        let first = batch.pop_front()?;
+        p.runq.runqputbatch(&mut batch);
+        debug_assert!(batch.is_empty(), "half a ring has room for {GLOB_BATCH}");
+        self.runq.append(&mut batch);
+        Some(G::of(first))
+    }
+}

@@ -1,0 +1,137 @@
+//! The loop of an M: find a goroutine, run it until it leaves its stack, obey its order, again
+//! (Go: runtime/proc.go, `mstart`, `schedule`, `execute`, `goexit0`).
+//!
+//! ```text
+//!   mstart ─► schedule ─► findrunnable ─► execute ══ resume ══► the goroutine
+//!                ▲                                                │
+//!                └── obey:  Yield    to the end of the global queue
+//!                           Park     commit; if it declines, run it again
+//!                           LostP    no P any more: global queue, and this M stops
+//!                           (return) goexit0: stack and G go back to the P's caches
+//! ```
+//! This is g0: the thread's own stack, inside the runtime all the time. The goroutine is outside of it from the moment
+//! of `resume` until it calls in again (m.rs).
+
+use crate::coro::Left;
+use crate::findrunnable::{Found, findrunnable, stop_spinning};
+use crate::g::{G, Gstatus, Order};
+use crate::idle::acquirep;
+use crate::m::{self, M};
+use crate::p::P;
+use crate::sched::SCHED;
+use crate::{stack, syscall, sys, wake};
+use std::sync::atomic::Ordering;
+
+/// Dead Gs that a P keeps.
+const GFREE_MAX: usize = 64;
+
+/// What a new thread of the scheduler runs, for ever. Its maker left a P in `nextp`.
+pub(crate) fn mstart(m: &'static M) {
+    m::set_current_m(m);
+    sys::fault::thread_init();
+    let _ = m.set_in_rt();
+    acquirep(m, m.nextp.take().expect("a new M is given a P"));
+    loop {
+        schedule(m);
+    }
+}
+
+/// One round.
+#[inline]
+fn schedule(m: &'static M) {
+    let Found { g, inherit_time } = findrunnable(m);
+    if m.spinning.get() {
+        stop_spinning(m);
+    }
+    if let Some(lockedm) = M::of_raw(g.lockedm.load(Ordering::Relaxed)) {
+        return syscall::startlockedm(m, lockedm);
+    }
+    if !inherit_time {
+        m.the_p().tick();
+    }
+    execute(m, g);
+}
+
+/// Runs `g` until it leaves, and does what it asks.
+#[inline]
+fn execute(m: &'static M, g: &'static G) {
+    debug_assert_eq!(g.status(), Gstatus::Runnable);
+    // SAFETY: taken out of a run queue, so the goroutine is ours until its order is obeyed.
+    unsafe {
+        if !g.started() {
+            g.bind(stackalloc(m.the_p(), g));
+        }
+    }
+    g.set_m_raw(m.raw());
+    m.set_curg(Some(g));
+    loop {
+        g.set_status(Gstatus::Running);
+        // From here to the goroutine's next call into the runtime a thief may take the P. The switch itself needs none.
+        m.clear_in_rt();
+        // SAFETY: we are the M that runs it, on g0.
+        let left = unsafe { g.coro() }.as_mut().expect("bound above").resume();
+        match left {
+            Left::Suspended(Order::Park { commit, arg }) => {
+                m.set_curg(None);
+                // SAFETY: gopark's caller promised. From here on g may be running elsewhere: nothing of it is touched
+                // unless the commit declines.
+                if unsafe { commit(g.waiter(), arg) } {
+                    return;
+                }
+                m.set_curg(Some(g));
+            }
+            Left::Suspended(Order::Yield) => {
+                m.set_curg(None);
+                g.set_status(Gstatus::Runnable);
+                return SCHED.lock().globrunqput(g);
+            }
+            Left::Suspended(Order::LostP) => {
+                m.set_curg(None);
+                SCHED.lock().globrunqput(g);
+                // A P may have become idle since the goroutine looked for one.
+                wake::wakep();
+                return wake::stopm(m);
+            }
+            Left::Finished => {
+                m.set_curg(None);
+                return goexit0(m.the_p(), g);
+            }
+        }
+    }
+}
+
+#[inline]
+fn stackalloc(p: &'static P, g: &'static G) -> stack::Stack {
+    // SAFETY: g is ours (execute), and so is the P, on g0; no other reference into its local part is alive.
+    let s = unsafe {
+        match g.wanted_stack() {
+            0 => p.local().stacks.stackalloc(),
+            size => stack::stackalloc_large(size),
+        }
+    };
+    s.unwrap_or_else(|e| {
+        crate::fatal::fatal_with(format_args!("runtime: cannot allocate a goroutine stack: {e}"), "out of memory")
+    })
+}
+
+/// The end of a goroutine: its stack and its G go to the P.
+fn goexit0(p: &'static P, g: &'static G) {
+    // SAFETY: it has finished, we are the M that ran it; the P is ours, on g0, and `local` is the only reference.
+    let local = unsafe { p.local() };
+    // SAFETY: as above.
+    unsafe {
+        let coro = g.coro().take().expect("it ran");
+        let s = coro.into_stack();
+        s.set_owner(std::ptr::null_mut());
+        local.stacks.stackfree(s);
+        g.clear();
+    }
+    g.locks.set(0);
+    g.set_status(Gstatus::Dead);
+    p.gcount_add(-1);
+    local.gfree.push_front(g.ptr());
+    if local.gfree.len() > GFREE_MAX {
+        let mut surplus = local.gfree.split_front(GFREE_MAX / 2);
+        SCHED.lock().gfree.append(&mut surplus);
+    }
+}

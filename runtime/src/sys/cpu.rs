@@ -1,0 +1,124 @@
+//! How many CPUs this process may use, and how many threads it has.
+
+/// CPUs that the process may run on: its affinity mask. At least 1.
+pub(crate) fn num_cpu() -> usize {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: all zeroes is a valid, empty cpu_set_t.
+        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes at most the given size into `set`.
+        if unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) } == 0 {
+            // SAFETY: reads the set.
+            return usize::try_from(unsafe { libc::CPU_COUNT(&set) }).unwrap_or(1).max(1);
+        }
+    }
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+/// The default of GOMAXPROCS: the CPUs, or what the cgroup's quota leaves of them, but 2 at least (Go 1.25).
+pub(crate) fn default_procs() -> usize {
+    let cpus = num_cpu();
+    match cgroup_quota() {
+        Some(quota) => cpus.min((quota.ceil() as usize).max(2)),
+        None => cpus,
+    }
+}
+
+/// The CPU quota of this process's cgroup, in CPUs. `None` where there is no limit, or none to be found.
+fn cgroup_quota() -> Option<f64> {
+    let membership = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    quota_v2(&membership, &read).or_else(|| quota_v1(&membership, &read))
+}
+
+/// Version 2: `cpu.max` holds "quota period" or "max period"; the tightest of the group and its parents counts.
+fn quota_v2(membership: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<f64> {
+    let mut path = membership.lines().find_map(|l| l.strip_prefix("0::"))?.trim_end_matches('/').to_string();
+    let mut least: Option<f64> = None;
+    loop {
+        if let Some(text) = read(&format!("/sys/fs/cgroup{path}/cpu.max")) {
+            let mut words = text.split_whitespace();
+            let (quota, period) = (words.next(), words.next().and_then(|p| p.parse::<f64>().ok()));
+            if let (Some(Ok(q)), Some(p)) = (quota.map(str::parse::<f64>), period)
+                && p > 0.0
+            {
+                least = Some(least.map_or(q / p, |l| l.min(q / p)));
+            }
+        }
+        match path.rfind('/') {
+            Some(i) => path.truncate(i),
+            None => return least,
+        }
+    }
+}
+
+/// Version 1: two files; a quota of -1 is none.
+fn quota_v1(membership: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<f64> {
+    let path = membership.lines().find_map(|l| {
+        let mut parts = l.splitn(3, ':').skip(1);
+        parts.next()?.split(',').any(|c| c == "cpu").then_some(())?;
+        parts.next()
+    })?;
+    let number = |file: &str| {
+        let at = |dir: &str| read(&format!("/sys/fs/cgroup/cpu{dir}/{file}"));
+        at(path.trim_end_matches('/')).or_else(|| at(""))?.trim().parse::<f64>().ok()
+    };
+    let (quota, period) = (number("cpu.cfs_quota_us")?, number("cpu.cfs_period_us")?);
+    (quota > 0.0 && period > 0.0).then_some(quota / period)
+}
+
+/// Threads of this process, where the system tells.
+pub(crate) fn num_threads() -> Option<usize> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::MetadataExt;
+        // A directory's link count: itself, its parent's entry, and one for each subdirectory.
+        return std::fs::metadata("/proc/self/task").ok().map(|m| (m.nlink() as usize).saturating_sub(2));
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn files(list: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        let map: HashMap<String, String> = list.iter().map(|(p, t)| (p.to_string(), t.to_string())).collect();
+        move |p| map.get(p).cloned()
+    }
+
+    #[test]
+    fn v2_takes_the_tightest_of_the_group_and_its_parents() {
+        let read = files(&[
+            ("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n"),
+            ("/sys/fs/cgroup/a/cpu.max", "150000 100000\n"),
+            ("/sys/fs/cgroup/cpu.max", "800000 100000\n"),
+        ]);
+        assert_eq!(quota_v2("0::/a/b\n", &read), Some(1.5));
+        assert_eq!(quota_v2("0::/\n", &read), Some(8.0));
+        assert_eq!(quota_v2("0::/other\n", &files(&[])), None);
+        assert_eq!(quota_v2("2:cpu:/x\n", &read), None);
+    }
+
+    #[test]
+    fn v1_reads_quota_over_period() {
+        let read = files(&[
+            ("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "250000\n"),
+            ("/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n"),
+        ]);
+        assert_eq!(quota_v1("4:cpu,cpuacct:/x\n", &read), Some(2.5));
+        let none = files(&[
+            ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"),
+            ("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"),
+        ]);
+        assert_eq!(quota_v1("4:cpu:/\n", &none), None);
+    }
+
+    #[test]
+    fn there_is_a_cpu_and_a_thread() {
+        assert!(num_cpu() >= 1 && default_procs() >= 1);
+        assert!(num_threads().is_none_or(|n| n >= 1));
+    }
+}

@@ -1,0 +1,177 @@
+//! Running without a P, and coming back (Go: runtime/proc.go, `exitsyscall`, `lockOSThread`, `startlockedm`).
+//!
+//! User code does not announce system calls; whoever stays away from the runtime for long loses the P to sysmon (m.rs).
+//! At the next call into the runtime it needs one again:
+//!
+//! ```text
+//!   exitsyscall:   an idle P?  take it, go on
+//!                  none:       the goroutine goes to the global queue, its M stops          (Order::LostP)
+//! ```
+//!
+//! ## Goroutines that may not leave their thread
+//! `lock_os_thread`, and a goroutine that parks while a panic unwinds it: std counts panics per thread, so it must finish
+//! the unwinding where it began. Such a goroutine does not leave its stack when it parks: its thread sleeps with it, and
+//! the P is handed to another M. When a P's M takes it out of a run queue, it hands the P over and wakes the thread
+//! instead of switching stacks:
+//!
+//! ```text
+//!   locked goroutine on M1                       M2
+//!   handoffp; commit; sleep in M1.park
+//!                                                execute(g): g.lockedm is M1
+//!                                                startlockedm: P to M1, wake it; M2 stops
+//!   ◄── goes on, on M1, with that P
+//! ```
+
+use crate::g::{Commit, G, Gstatus, Order};
+use crate::idle::{acquirep, pidleget, releasep};
+use crate::m::{self, M};
+use crate::sched::SCHED;
+use crate::wake;
+use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
+
+/// Gets a P for the calling goroutine, whose M has none. Comes back outside the runtime.
+pub(crate) fn exitsyscall(g: &'static G) {
+    let m = m::m_of(g);
+    let p = pidleget(&mut SCHED.lock());
+    if let Some(p) = p {
+        acquirep(m, p);
+        m.clear_in_rt();
+        return;
+    }
+    g.set_status(Gstatus::Runnable);
+    if pinned(g) {
+        pin(g, m);
+        SCHED.lock().globrunqput(g);
+        // A P may have become idle since the look above.
+        wake::wakep();
+        wait_for_p(g, m);
+        return;
+    }
+    // SAFETY: on g's stack; the entries of the runtime hold nothing tied to the thread.
+    unsafe { g.suspend(Order::LostP) };
+}
+
+/// Whether the goroutine may not leave its thread now.
+#[inline]
+pub(crate) fn pinned(g: &'static G) -> bool {
+    g.locks.get() != 0 || std::thread::panicking()
+}
+
+fn pin(g: &'static G, m: &'static M) {
+    // Relaxed: published with the goroutine, by the queue it is put in.
+    g.lockedm.store(m.raw(), Ordering::Relaxed);
+}
+
+/// The end of a pinned goroutine's wait: its thread sleeps until an M hands over a P. Comes back outside the runtime.
+fn wait_for_p(g: &'static G, m: &'static M) {
+    wake::sleep_for_p(m);
+    g.lockedm.store(std::ptr::null_mut(), Ordering::Relaxed);
+    g.set_status(Gstatus::Running);
+    m.the_p().tick();
+    m.clear_in_rt();
+}
+
+/// Parks a pinned goroutine; see the file head. Called inside the runtime, comes back outside.
+///
+/// # Safety
+/// As for `park::gopark`.
+#[cold]
+pub(crate) unsafe fn park_on_thread_slow(g: &'static G, commit: Commit, arg: *mut ()) {
+    let m = m::m_of(g);
+    pin(g, m);
+    let p = releasep(m);
+    // A thief that began before may still be about to give up: once it has, no flag of its is left behind, and without a
+    // P there will be no other. The commit may call into the runtime, and must find things quiet.
+    drop(m.retake_lock.lock());
+    wake::handoffp(p);
+    // SAFETY: the caller's promise. From here on the goroutine may be readied, and an M may wake this thread.
+    if unsafe { commit(g.waiter(), arg) } {
+        wait_for_p(g, m);
+    } else {
+        g.lockedm.store(std::ptr::null_mut(), Ordering::Relaxed);
+        g.set_status(Gstatus::Running);
+        exitsyscall(g);
+    }
+}
+
+/// `yield_now` of a pinned goroutine.
+#[cold]
+pub(crate) fn yield_on_thread_slow(g: &'static G) {
+    unsafe fn commit(w: crate::waiter::Waiter, _: *mut ()) -> bool {
+        let g = G::of_waiter(w);
+        g.set_status(Gstatus::Runnable);
+        SCHED.lock().globrunqput(g);
+        wake::wakep();
+        true
+    }
+    // SAFETY: the commit makes the goroutine reachable by the run queue only, which runs it once.
+    unsafe { park_on_thread_slow(g, commit, std::ptr::null_mut()) };
+}
+
+/// Hands the P of `m` to the thread of a locked goroutine, which `m` has taken out of a run queue; then `m` stops.
+pub(crate) fn startlockedm(m: &'static M, lockedm: &'static M) {
+    let p = releasep(m);
+    lockedm.nextp.set(Some(p));
+    lockedm.park.notewakeup();
+    wake::stopm(m);
+}
+
+/// Runs a function that is known to block: a system call, a C library, a slow file (Go: `entersyscall`, `exitsyscall`).
+///
+/// It runs here and now, on this goroutine. Announcing it only tells sysmon that it need not wait 10 ms before it takes
+/// the P away for others. Blocking without announcing is safe too, just slower to be noticed. Off a goroutine it merely
+/// calls `f`.
+///
+/// ```
+/// let n = gosched_runtime::syscall(|| std::fs::read("Cargo.toml").map(|v| v.len()));
+/// assert!(n.unwrap() > 0);
+/// ```
+pub fn syscall<F: FnOnce() -> R, R>(f: F) -> R {
+    struct Announced(&'static G);
+    impl Drop for Announced {
+        fn drop(&mut self) {
+            m::m_of(self.0).in_syscall.store(false, Ordering::Relaxed);
+        }
+    }
+    let _announced = m::getg().map(|g| {
+        // Relaxed: a hint for sysmon.
+        m::m_of(g).in_syscall.store(true, Ordering::Relaxed);
+        Announced(g)
+    });
+    f()
+}
+
+/// Keeps the calling goroutine on its present thread until dropped; nests. See [`lock_os_thread`].
+#[must_use = "the goroutine is unlocked when this is dropped"]
+pub struct OsThreadLock(Option<&'static G>, PhantomData<*const ()>);
+
+/// Locks the calling goroutine to its thread (Go: `runtime.LockOSThread`): no other thread runs it, and the thread runs
+/// nothing else, until the lock is dropped. For libraries that tie state to a thread. A park then costs a thread switch.
+/// On a plain thread it does nothing.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let lock = gosched_runtime::lock_os_thread();
+/// let before = std::thread::current().id();
+/// gosched_runtime::yield_now();
+/// assert_eq!(std::thread::current().id(), before);
+/// drop(lock);
+/// # }) };
+/// ```
+pub fn lock_os_thread() -> OsThreadLock {
+    let g = m::getg();
+    if let Some(g) = g {
+        g.locks.set(g.locks.get() + 1);
+    }
+    OsThreadLock(g, PhantomData)
+}
+
+impl Drop for OsThreadLock {
+    fn drop(&mut self) {
+        if let Some(g) = self.0 {
+            debug_assert!(m::getg().is_some_and(|me| std::ptr::eq(me, g)));
+            g.locks.set(g.locks.get() - 1);
+        }
+    }
+}

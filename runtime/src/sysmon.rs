@@ -1,0 +1,164 @@
+//! sysmon: the watchman, a thread of its own without a P (Go: runtime/proc.go, `sysmon`, `retake`).
+//!
+//! It sleeps 20 µs between rounds while there is something to do, doubling up to 10 ms when 50 rounds found nothing. Each
+//! round:
+//!
+//! ```text
+//!   netpoll   if nobody has polled for 10 ms: queue what is ready
+//!   retake    a P whose time slice has lasted 10 ms while work waits, or that was seen in a `syscall(f)` for a whole
+//!             round: take it from its M (m.rs: the handshake) and hand it to another
+//! ```
+//! When every P has been idle for a while it sleeps for good; whoever takes an idle P wakes it (idle.rs). An idle process
+//! so does no wake-ups at all.
+
+use crate::clock::nanotime;
+use crate::idle;
+use crate::m::M;
+use crate::netpoll::{self, PollWait, ReadyList};
+use crate::p::{P, Pstatus};
+use crate::sched::SCHED;
+use crate::{sys, wake};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const MIN_SLEEP: Duration = Duration::from_micros(20);
+const MAX_SLEEP: Duration = Duration::from_millis(10);
+/// A time slice: after this long a goroutine gives way to work that waits.
+const FORCE_PREEMPT_NS: u64 = 10_000_000;
+/// Rounds at MAX_SLEEP with every P idle before sysmon sleeps for good: waking it costs the waker more than a round.
+const IDLE_ROUNDS: u32 = 8;
+
+/// What sysmon last saw of a P (Go: `sysmontick`).
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    schedtick: u32,
+    when: u64,
+    /// In `syscall(f)` in the round before.
+    syscall: bool,
+}
+
+/// The thread. Never returns.
+pub(crate) fn sysmon() {
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut idle_rounds = 0; // rounds that found nothing to do
+    let mut quiet_rounds = 0; // rounds with every P idle
+    let mut delay = MIN_SLEEP;
+    loop {
+        delay = match idle_rounds {
+            0 => MIN_SLEEP,
+            1..=50 => delay,
+            _ => (delay * 2).min(MAX_SLEEP),
+        };
+        std::thread::sleep(delay);
+        if SCHED.spin.idle_ps() == SCHED.procs() {
+            quiet_rounds += 1;
+            if quiet_rounds > IDLE_ROUNDS && delay == MAX_SLEEP && sleep_while_idle() {
+                quiet_rounds = 0;
+                idle_rounds = 0;
+                delay = MIN_SLEEP;
+            }
+        } else {
+            quiet_rounds = 0;
+        }
+        let now = nanotime();
+        let polled = poll_if_nobody_did(now);
+        let took = retake(now, &mut seen);
+        idle_rounds = if polled || took { 0 } else { idle_rounds + 1 };
+    }
+}
+
+/// Sleeps until an idle P is taken. False: one is not idle.
+fn sleep_while_idle() -> bool {
+    let note = SCHED.sysmon_note.get();
+    {
+        let mut locked = SCHED.lock();
+        if SCHED.spin.idle_ps() != SCHED.procs() {
+            return false;
+        }
+        note.noteclear();
+        locked.sysmonwait = true;
+    }
+    note.notesleep();
+    true
+}
+
+/// Harvests the network if nobody has for 10 ms (and nobody waits in the poller).
+fn poll_if_nobody_did(now: u64) -> bool {
+    let last = SCHED.lastpoll.load(Ordering::Relaxed);
+    if last == 0 || last + FORCE_PREEMPT_NS > now || !netpoll::is_active() {
+        return false;
+    }
+    // Only if still the same: somebody else may have begun to poll.
+    if SCHED.lastpoll.compare_exchange(last, now, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return false;
+    }
+    let mut ready = ReadyList::default();
+    netpoll::poller().netpoll(PollWait::No, &mut ready);
+    let found = !ready.gs.is_empty();
+    wake::injectglist(None, &mut ready.gs);
+    found
+}
+
+/// Takes Ps from those who have them for too long. True if one was taken.
+fn retake(now: u64, seen: &mut Vec<Seen>) -> bool {
+    let all = SCHED.allp();
+    seen.resize(all.len(), Seen::default());
+    let mut took = false;
+    for (&p, s) in all.iter().zip(seen) {
+        if p.status() != Pstatus::Running {
+            s.syscall = false;
+            continue;
+        }
+        let tick = p.schedtick();
+        if s.schedtick != tick || s.when == 0 {
+            *s = Seen { schedtick: tick, when: now, syscall: false };
+            continue;
+        }
+        let Some(m) = M::of_raw(p.m_raw()) else { continue };
+        let in_syscall = m.in_syscall.load(Ordering::Relaxed);
+        let long = now - s.when >= FORCE_PREEMPT_NS;
+        let due = long || (in_syscall && s.syscall);
+        s.syscall = in_syscall;
+        if due && somebody_waits(p, now, long) && retake_p(p, m) {
+            s.when = 0;
+            took = true;
+        }
+    }
+    took
+}
+
+/// Whether taking this P would help anybody. A P without work is left to its M as long as other Ps are idle.
+fn somebody_waits(p: &'static P, now: u64, long: bool) -> bool {
+    if !p.runq.runqempty() || p.timers.first() <= now || SCHED.runqsize() > 0 {
+        return true;
+    }
+    // Nobody is left to wait in the poller for sockets and timers.
+    let nobody_polls = SCHED.lastpoll.load(Ordering::Relaxed) != 0;
+    long && SCHED.spin.idle_ps() == 0 && SCHED.spin.spinners() == 0 && nobody_polls
+}
+
+/// The thief's half of the handshake in m.rs: takes `p` from `m` unless that is inside the runtime just now.
+fn retake_p(p: &'static P, m: &'static M) -> bool {
+    let taken = {
+        let _deciding = m.retake_lock.lock();
+        // Still its? Outside the runtime it cannot change; inside, `is_in_rt` below will say so.
+        if !std::ptr::eq(p.m_raw(), m.raw()) || !m.p().is_some_and(|held| std::ptr::eq(held, p)) {
+            return false;
+        }
+        m.retaken.store(true, Ordering::Relaxed);
+        // Pairs with the (compiler) fence in `M::set_in_rt`.
+        sys::barrier::membarrier();
+        if m.is_in_rt() || !m.p().is_some_and(|held| std::ptr::eq(held, p)) {
+            m.retaken.store(false, Ordering::Relaxed);
+            false
+        } else {
+            // `retaken` stays: the owner finds it at its next call.
+            let _ = idle::releasep(m);
+            true
+        }
+    };
+    if taken {
+        wake::handoffp(p);
+    }
+    taken
+}

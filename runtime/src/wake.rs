@@ -1,0 +1,253 @@
+//! Making goroutines runnable and finding a thread for them (Go: runtime/proc.go, `ready`, `wakep`, `startm`, `newm`,
+//! `stopm`, `handoffp`, `injectglist`).
+//!
+//! ```text
+//!   goready ─► ready ─► runqput(runnext) ─► wakep ─► startm ─► an idle M, or newm: a new thread
+//!                    └─ no P here: global queue ┘
+//!   netpoll's harvest ─► injectglist ─► one idle P each, the rest local
+//!   a P taken from a hog or a blocked M ─► handoffp ─► startm if there is work, else idle
+//! ```
+//! Whether somebody must be woken for new work is decided in spinning.rs.
+
+use crate::g::{G, Gstatus};
+use crate::glist::GQueue;
+use crate::idle::{acquirep, mget, mput, pidleget, pidleput};
+use crate::m::{self, M};
+use crate::netpoll;
+use crate::p::P;
+use crate::sched::{MSTART, SCHED};
+use crate::thread;
+use crate::timers::NEVER;
+use crate::waiter::{Waiter, WaiterKind};
+use std::sync::atomic::Ordering;
+
+/// Stack of a scheduler thread: the g0 loop, pollers and timer functions run on it, no user code.
+const M_STACK: usize = 256 << 10;
+
+/// Ends the wait of a waiter; see `park::goready`.
+///
+/// # Safety
+/// The caller owes this waiter its wake-up.
+#[inline]
+pub(crate) unsafe fn ready_waiter(w: Waiter) {
+    match w.head().kind {
+        WaiterKind::Goroutine => ready(G::of_waiter(w)),
+        WaiterKind::Thread => thread::wake(w),
+    }
+}
+
+/// Makes a goroutine that the caller owns runnable: it runs next on this P, or when a P gets to the global queue.
+#[inline]
+pub(crate) fn ready(gp: &'static G) {
+    gp.set_status(Gstatus::Runnable);
+    match m::getg() {
+        Some(me) => {
+            let m = m::enter(me);
+            ready_on(m.p(), gp);
+            m::leave(m);
+        }
+        None => ready_on(m::current_m().and_then(M::p), gp),
+    }
+}
+
+/// Queues a runnable goroutine as the next one of this P, or globally where the caller has none: a plain thread, an M
+/// that blocks with its goroutine, a poller.
+#[inline]
+pub(crate) fn ready_on(p: Option<&'static P>, gp: &'static G) {
+    let Some(p) = p else {
+        SCHED.lock().globrunqput(gp);
+        return wakep();
+    };
+    if let Some(mut over) = p.runq.runqput(gp.ptr(), true) {
+        SCHED.lock().globrunqputbatch(&mut over);
+    }
+    // The only P is this one, it is not idle.
+    if SCHED.procs() > 1 {
+        wakep();
+    }
+}
+
+/// After work was queued: wakes an M for it if there is an idle P and nobody looks for work already.
+#[inline]
+pub(crate) fn wakep() {
+    if SCHED.spin.must_wake() {
+        wakep_slow();
+    }
+}
+
+#[cold]
+fn wakep_slow() {
+    if !SCHED.spin.claim() {
+        return;
+    }
+    let p = {
+        let mut locked = SCHED.lock();
+        let p = pidleget(&mut locked);
+        if p.is_none() {
+            SCHED.spin.unclaim(); // under the lock: spinning.rs
+        }
+        p
+    };
+    if let Some(p) = p {
+        startm(p, true);
+    }
+}
+
+/// Finds a thread for a P that the caller owns. `spinning`: it starts out looking for work, and is counted already.
+pub(crate) fn startm(p: &'static P, spinning: bool) {
+    let idle = mget(&mut SCHED.lock());
+    match idle {
+        Some(m) => {
+            m.spinning.set(spinning);
+            m.nextp.set(Some(p));
+            m.park.notewakeup();
+        }
+        None => newm(p, spinning),
+    }
+}
+
+/// A new thread, for a P that the caller owns.
+#[cold]
+fn newm(p: &'static P, spinning: bool) {
+    let (id, max) = {
+        let mut locked = SCHED.lock();
+        locked.mcount += 1;
+        (locked.mcount - 1, locked.max_ms)
+    };
+    if id >= max {
+        crate::fatal::fatal_with(
+            format_args!("runtime: program exceeds {max}-thread limit"),
+            "thread exhaustion",
+        );
+    }
+    let m = M::new(id);
+    m.spinning.set(spinning);
+    m.nextp.set(Some(p));
+    let mstart = *MSTART.get().expect("handed over at start");
+    let thread = std::thread::Builder::new().name(format!("gosched-m{id}")).stack_size(M_STACK);
+    if let Err(e) = thread.spawn(move || mstart(m)) {
+        crate::fatal::fatal_with(
+            format_args!("runtime: failed to create new OS thread (have {id} already): {e}"),
+            "newosproc",
+        );
+    }
+}
+
+/// Sleeps without a P until somebody hands one over. On g0, not spinning.
+pub(crate) fn stopm(m: &'static M) {
+    debug_assert!(m.p().is_none() && !m.spinning.get());
+    mput(&mut SCHED.lock(), m);
+    sleep_for_p(m);
+}
+
+/// Sleeps in `m.park`, and takes the P that the waker left.
+pub(crate) fn sleep_for_p(m: &'static M) {
+    m.park.notesleep();
+    m.park.noteclear();
+    acquirep(m, m.nextp.take().expect("whoever wakes an M gives it a P"));
+}
+
+/// Whether work lies in any queue, or a timer is due.
+pub(crate) fn work_anywhere(now: u64) -> bool {
+    SCHED.runqsize() > 0 || SCHED.allp().iter().any(|p| !p.runq.runqempty() || p.timers.first() <= now)
+}
+
+/// Finds a new M for a P whose M blocks, or lets it be idle. The caller owns the P.
+pub(crate) fn handoffp(p: &'static P) {
+    SCHED.handoffs.fetch_add(1, Ordering::Relaxed);
+    if !p.runq.runqempty() || SCHED.runqsize() > 0 {
+        return startm(p, false);
+    }
+    // Nobody is idle and nobody looks for work: somebody should.
+    if SCHED.spin.idle_ps() == 0 && SCHED.spin.claim() {
+        return startm(p, true);
+    }
+    {
+        let mut locked = SCHED.lock();
+        if SCHED.runqsize() == 0 {
+            // The last P to go idle leaves somebody in the poller, for timers and the network.
+            let last = SCHED.spin.idle_ps() + 1 == SCHED.procs();
+            let wants_poller = last
+                && SCHED.lastpoll.load(Ordering::Relaxed) != 0
+                && (netpoll::is_active() || SCHED.allp().iter().any(|p| p.timers.first() != NEVER));
+            if !wants_poller {
+                pidleput(&mut locked, p);
+                drop(locked);
+                // As every M that gives its P up: look once more (spinning.rs, I3 and I4).
+                SCHED.spin.went_idle(false);
+                if work_anywhere(0) {
+                    wakep();
+                }
+                let first = p.timers.first();
+                if first != NEVER {
+                    wake_netpoller(first);
+                }
+                return;
+            }
+        }
+    }
+    startm(p, false);
+}
+
+/// A timer for `when` was started: whoever waits in the poller must not wait longer; where nobody does, an idle P gets
+/// an M, which will.
+pub(crate) fn wake_netpoller(when: u64) {
+    // The timer was published under its heap's lock; the fence orders that before the looks here, as S2 does for work
+    // (spinning.rs), against the last look of an M that goes to sleep.
+    std::sync::atomic::fence(Ordering::SeqCst);
+    if SCHED.lastpoll.load(Ordering::Relaxed) == 0 {
+        let until = SCHED.poll_until.load(Ordering::Relaxed);
+        if until == 0 || until > when {
+            netpoll::poller().netpoll_break();
+        }
+    } else {
+        wakep();
+    }
+}
+
+/// Queues what the poller made ready. Called by an M with or without a P, by sysmon, by any thread.
+pub(crate) fn injectglist(p: Option<&'static P>, list: &mut GQueue<G>) {
+    if list.is_empty() {
+        return;
+    }
+    let idle = SCHED.spin.idle_ps() as usize;
+    match p {
+        None => {
+            let n = list.len();
+            SCHED.lock().globrunqputbatch(list);
+            start_idle(n);
+        }
+        Some(p) => {
+            // One for each idle P, the rest for this one.
+            let n = idle.min(list.len().saturating_sub(1));
+            if n > 0 {
+                let mut out = list.split_front(n);
+                SCHED.lock().globrunqputbatch(&mut out);
+                start_idle(n);
+            }
+            p.runq.runqputbatch(list);
+            if !list.is_empty() {
+                SCHED.lock().globrunqputbatch(list);
+            }
+            if SCHED.procs() > 1 {
+                wakep();
+            }
+        }
+    }
+}
+
+/// Starts Ms for up to `n` idle Ps.
+fn start_idle(n: usize) {
+    for _ in 0..n {
+        // Orders the look at the idle list after the queueing (spinning.rs, S2).
+        std::sync::atomic::fence(Ordering::SeqCst);
+        let p = {
+            let mut locked = SCHED.lock();
+            pidleget(&mut locked)
+        };
+        match p {
+            Some(p) => startm(p, false),
+            None => break,
+        }
+    }
+}

@@ -1,1 +1,74 @@
-//! (In work.)
+//! Go's channels and `select` for gosched.
+//!
+//! [`Chan`] is Go's `chan T`, [`Sender`] and [`Receiver`] its two directions; [`select!`] is the statement, [`Select`] the
+//! case list built at run time; [`after`], [`tick`] and [`never`] are channels of the clock. Every operation works on a
+//! goroutine, which parks where it must wait, and on any other thread, which blocks. The user's crate is `gosched`, which
+//! has all of this as `gosched::chan`.
+//!
+//! ```
+//! use gosched_chan::{Chan, select};
+//!
+//! let (work, done) = (Chan::new(0), Chan::new(0));
+//! let worker = std::thread::spawn({
+//!     let (work, done) = (work.clone(), done.clone());
+//!     move || {
+//!         for n in work {
+//!             done.send(n * n); // unbuffered: waits until the other side has it
+//!         }
+//!         done.close();
+//!     }
+//! });
+//! work.send(7);
+//! let square: Option<i32> = select! { recv(done) -> v => v };
+//! assert_eq!(square, Some(49));
+//! work.close(); // ends the worker's loop
+//! assert_eq!(done.recv(), None);
+//! worker.join().unwrap();
+//! ```
+//!
+//! ## The map
+//! A file uses only files above it.
+//! ```text
+//! error.rs    what an operation says when it does not go through
+//! sudog.rs    a waiter in a queue: Sudog, WaitQ, WakeList
+//! buf.rs      the ring
+//! hchan.rs    the channel, its lock, how one waits on it; its invariants
+//! send.rs     chansend
+//! recv.rs     chanrecv
+//! close.rs    closechan
+//! scase.rs    the cases of a select
+//! select.rs   selectgo
+//! macros.rs   select!
+//! handle.rs   Chan, Sender, Receiver and their iterators
+//! reflect.rs  Select
+//! time.rs     after, tick, never, TimerChan
+//! ```
+//! A value's journey: handle → send → hchan → sudog → (park) → recv.
+
+mod buf;
+mod close;
+mod error;
+mod handle;
+mod hchan;
+mod iter;
+mod macros;
+mod recv;
+mod reflect;
+mod scase;
+mod select;
+mod send;
+mod sudog;
+mod time;
+
+pub use error::{
+    RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySelectError,
+    TrySendError,
+};
+pub use handle::{Chan, Receiver, Sender};
+pub use iter::{IntoIter, Iter, TryIter};
+pub use reflect::{RecvHandle, Select, SelectedOperation, SendHandle};
+pub use time::{TimerChan, after, never, tick};
+
+// For the expansion of select! only.
+#[doc(hidden)]
+pub use select::{__default, __forever, __no_default, __selectgo, __timeout, __wait};

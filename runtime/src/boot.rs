@@ -86,7 +86,7 @@ impl Config {
         self
     }
 
-    /// The standard size of a goroutine's stack in bytes, rounded up to a power of two, 64 KiB at least (256 KiB by
+    /// The standard size of a goroutine's stack in bytes, rounded up to whole pages, 64 KiB at least (256 KiB by
     /// default). Address space; memory is used only as far as the stack is. Fixed by the first `run`.
     pub fn stack_size(mut self, bytes: usize) -> Config {
         self.stack_size = Some(bytes);
@@ -179,7 +179,7 @@ fn schedinit(config: &Config) {
         }
         clock::nanotime();
         sys::barrier::register(godebug("membarrier").as_deref() != Some("0"));
-        stack::init(config.stack_size.unwrap_or(stack::DEFAULT_SLOT));
+        stack::init(config.stack_size.unwrap_or(stack::DEFAULT_SIZE));
         sys::fault::install(on_fault);
         name_goroutines_in_panics();
         m::EXITSYSCALL.set(syscall::exitsyscall).expect("once");

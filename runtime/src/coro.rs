@@ -21,6 +21,7 @@
 use crate::stack::Stack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
 
 /// A started or startable coroutine.
 pub(crate) struct Coro<O: 'static>(ManuallyDrop<Coroutine<(), O, (), Stack>>);
@@ -37,7 +38,7 @@ pub(crate) enum Left<O> {
 }
 
 /// The way out of a coroutine, used from inside. Valid while the coroutine's body runs, on any thread.
-pub(crate) struct Suspender<O: 'static>(*const Yielder<(), O>);
+pub(crate) struct Suspender<O: 'static>(NonNull<Yielder<(), O>>);
 
 impl<O> Clone for Suspender<O> {
     fn clone(&self) -> Self {
@@ -54,7 +55,7 @@ impl<O> Suspender<O> {
     #[inline]
     pub(crate) unsafe fn suspend(self, order: O) {
         // SAFETY: the yielder lies at the base of the coroutine's stack as long as its body runs (the caller's promise).
-        unsafe { (*self.0).suspend(order) }
+        unsafe { self.0.as_ref().suspend(order) }
     }
 }
 
@@ -63,7 +64,7 @@ impl<O> Coro<O> {
     #[inline]
     pub(crate) fn new(stack: Stack, body: impl FnOnce(Suspender<O>) + 'static) -> Coro<O> {
         Coro(ManuallyDrop::new(Coroutine::with_stack(stack, move |yielder: &Yielder<(), O>, ()| {
-            body(Suspender(yielder));
+            body(Suspender(NonNull::from(yielder)));
         })))
     }
 

@@ -87,7 +87,8 @@ pub(crate) struct Extra {
     pub(crate) stack_size: usize,
 }
 
-#[repr(C)] // the head first: see WaiterHead
+/// The fields stand in the order of their use: what every switch touches fills the first two cache lines.
+#[repr(C, align(64))] // repr(C): the head first, see WaiterHead
 pub(crate) struct G {
     head: WaiterHead,
     /// Link of the list that it stands in; owned by that list.
@@ -100,18 +101,18 @@ pub(crate) struct G {
     pub(crate) lockedm: AtomicPtr<()>,
     /// How many reasons there are for `lockedm`. The goroutine's own.
     pub(crate) locks: Cell<u32>,
-    goid: AtomicU64,
     status: AtomicU8,
     reason: AtomicU8,
-    /// Where `go` was called; a `Location`, or null.
-    site: AtomicPtr<Location<'static>>,
-    /// Present from the first run to the end. Owned by the M that runs it.
-    coro: UnsafeCell<Option<Coro<Order>>>,
     /// The way off the stack. Written at the start of the first run, by the goroutine.
     suspender: Cell<Option<Suspender<Order>>>,
-    entry: UnsafeCell<Entry>,
+    /// Present from the first run to the end. Owned by the M that runs it.
+    coro: UnsafeCell<Option<Coro<Order>>>,
+    goid: AtomicU64,
+    /// Where `go` was called; a `Location`, or null.
+    site: AtomicPtr<Location<'static>>,
     /// Written before the goroutine becomes runnable and when it is dead.
     extra: UnsafeCell<Option<Box<Extra>>>,
+    entry: UnsafeCell<Entry>,
 }
 
 // SAFETY: the file head's table says who may touch the non-atomic fields; every hand-over synchronises.

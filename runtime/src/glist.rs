@@ -98,6 +98,12 @@ impl<T: Linked> GQueue<T> {
         *other = GQueue::new();
     }
 
+    /// Moves all of `other` to the front of this queue.
+    pub(crate) fn prepend(&mut self, other: &mut GQueue<T>) {
+        std::mem::swap(self, other);
+        self.append(other);
+    }
+
     /// Takes the first `n` out, as a queue of their own.
     pub(crate) fn split_front(&mut self, n: usize) -> GQueue<T> {
         let mut out = GQueue::new();
@@ -156,6 +162,10 @@ mod tests {
         assert!(a.pop_front().is_none());
         a.push_front(node(1));
         a.push_back(node(2));
-        assert_eq!(drain(&mut a), [1, 2]);
+        b.push_back(node(3));
+        a.prepend(&mut b);
+        assert!(b.is_empty());
+        a.prepend(&mut b);
+        assert_eq!(drain(&mut a), [3, 1, 2]);
     }
 }

@@ -98,3 +98,28 @@ pub use rand::{cheaprand, cheaprandn};
 pub use sleep::{sleep, sleep_until};
 #[cfg(not(gosched_loom))]
 pub use syscall::{OsThreadLock, lock_os_thread, syscall};
+
+/// What this project's own tests look at. Not part of the interface.
+#[doc(hidden)]
+#[cfg(not(gosched_loom))]
+pub mod testing {
+    use std::sync::atomic::Ordering;
+
+    /// The time slices that the caller's P has begun. On a goroutine.
+    pub fn schedtick() -> u32 {
+        let m = crate::m::enter(crate::m::getg().expect("on a goroutine"));
+        let tick = m.the_p().schedtick();
+        crate::m::leave(m);
+        tick
+    }
+
+    /// Ps handed from one M to another so far.
+    pub fn handoffs() -> u64 {
+        crate::sched::SCHED.handoffs.load(Ordering::Relaxed)
+    }
+
+    /// Work stolen so far, by all Ps.
+    pub fn steals() -> u64 {
+        crate::sched::SCHED.allp().iter().map(|p| u64::from(p.steals.load(Ordering::Relaxed))).sum()
+    }
+}

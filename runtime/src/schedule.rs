@@ -131,7 +131,8 @@ fn goexit0(p: &'static P, g: &'static G) {
     p.gcount_add(-1);
     local.gfree.push_front(g.ptr());
     if local.gfree.len() > GFREE_MAX {
+        // To the front: last in, first out, so that few Gs are in use and those are warm.
         let mut surplus = local.gfree.split_front(GFREE_MAX / 2);
-        SCHED.lock().gfree.append(&mut surplus);
+        SCHED.lock().gfree.prepend(&mut surplus);
     }
 }

@@ -15,12 +15,22 @@
 
 use std::time::{Duration, Instant};
 
+mod barrier;
+mod condvar;
 mod mutex;
+mod once;
+mod once_lock;
 mod queue;
+mod rwlock;
 mod semaphore;
 mod waitgroup;
 
+pub use barrier::{Barrier, BarrierWaitResult};
+pub use condvar::{Condvar, WaitTimeoutResult};
 pub use mutex::{Mutex, MutexGuard};
+pub use once::Once;
+pub use once_lock::{LazyLock, OnceLock};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Semaphore, SemaphorePermit};
 pub use waitgroup::WaitGroup;
 

@@ -213,6 +213,11 @@ impl RawMutex {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn has_waiters(&self) -> bool {
+        crate::sema::waiting(&self.sema) != 0
+    }
+
     /// # Safety
     /// The caller owns the lock (not necessarily from the same thread or goroutine that took it).
     #[inline]

@@ -19,10 +19,12 @@ use std::sync::Arc;
 fn adopt(sock: OwnedFd, kind: Kind) -> Arc<Fd> {
     let mode = socket2::SockRef::from(&sock).set_nonblocking(true);
     let tcp = kind == Kind::Stream && sys::is_tcp(sock.as_fd());
-    Arc::new(match mode {
+    let fd = match mode {
         Ok(()) => Fd::new_or_broken(sock, kind, tcp),
         Err(e) => Fd::broken(sock, kind, e),
-    })
+    };
+    fd.adopt_timeouts();
+    Arc::new(fd)
 }
 
 macro_rules! conversions {

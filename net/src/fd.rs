@@ -166,6 +166,13 @@ impl Fd {
         Fd::assemble(sock, kind, tcp, pd)
     }
 
+    /// Takes over the time limits that std's methods have left in the kernel.
+    pub(crate) fn adopt_timeouts(&self) {
+        let sock = socket2::SockRef::from(&self.sock);
+        self.read.timeout.set(sock.read_timeout().unwrap_or(None));
+        self.write.timeout.set(sock.write_timeout().unwrap_or(None));
+    }
+
     /// A socket of which every operation gives `e`.
     pub(crate) fn broken(sock: OwnedFd, kind: Kind, e: io::Error) -> Fd {
         Fd::assemble(sock, kind, false, Err(e.into()))
@@ -188,6 +195,8 @@ impl Fd {
 
     fn register(sock: &OwnedFd) -> io::Result<&'static PollDesc> {
         let poller = poller()?;
+        // So that `close` will not need a descriptor when there is none left.
+        placeholder()?;
         let pd = polldesc::alloc()?;
         if let Err(e) = poller.register(sock.as_raw_fd(), pd) {
             // SAFETY: from alloc; not registered, so nobody knows of it.
@@ -266,6 +275,8 @@ impl Fd {
                 Err(e) => match e.kind() {
                     io::ErrorKind::WouldBlock => self.park(pd, mode, &mut limit)?,
                     io::ErrorKind::Interrupted => {}
+                    // What `close` does to the connection looks like an error of its own to those who are in here.
+                    _ if self.mutex.is_closed() => return Err(closed()),
                     _ => return Err(e),
                 },
             }
@@ -296,20 +307,40 @@ impl Fd {
         }
     }
 
-    /// A transfer of up to `len` bytes over a stream.
+    /// Reads up to `len` bytes from a stream.
     #[inline]
-    pub(crate) fn transfer(
+    pub(crate) fn read(&self, len: usize, op: impl FnMut(RawFd) -> io::Result<usize>) -> io::Result<usize> {
+        self.read_or_peek(len, op, |&n| 0 < n && n < len)
+    }
+
+    /// Reads up to `len` bytes without taking them off the stream: says nothing about what is behind them.
+    pub(crate) fn peek(&self, len: usize, op: impl FnMut(RawFd) -> io::Result<usize>) -> io::Result<usize> {
+        self.read_or_peek(len, op, |_| false)
+    }
+
+    #[inline]
+    fn read_or_peek(
         &self,
-        mode: Mode,
         len: usize,
         op: impl FnMut(RawFd) -> io::Result<usize>,
+        short: impl FnOnce(&usize) -> bool,
     ) -> io::Result<usize> {
-        if len == 0 && mode == Mode::Read {
+        if len == 0 {
             // Nothing to wait for, and nobody's turn.
             self.enter()?;
             return Ok(0);
         }
-        self.run(mode, op, |&n| 0 < n && n < len)
+        match self.run(Mode::Read, op, short)? {
+            // The end that `close` has made is not the other side's.
+            0 if self.mutex.is_closed() => Err(closed()),
+            n => Ok(n),
+        }
+    }
+
+    /// Writes up to `len` bytes to a stream.
+    #[inline]
+    pub(crate) fn write(&self, len: usize, op: impl FnMut(RawFd) -> io::Result<usize>) -> io::Result<usize> {
+        self.run(Mode::Write, op, |&n| 0 < n && n < len)
     }
 
     /// Anything else that may have to wait.
@@ -363,7 +394,12 @@ impl Fd {
         }
         let _in_use = self.enter()?;
         self.side(mode).timeout.set(d);
-        Ok(())
+        // The kernel does not use it on a non-blocking socket, but keeps it for std's, should this one become that.
+        let sock = socket2::SockRef::from(&self.sock);
+        match mode {
+            Mode::Read => sock.set_read_timeout(d),
+            Mode::Write => sock.set_write_timeout(d),
+        }
     }
 
     pub(crate) fn timeout(&self, mode: Mode) -> io::Result<Option<Duration>> {

@@ -242,9 +242,10 @@ impl FdMutex {
         }
     }
 
-    /// Whether `close` was called. For the owner of the last handle, with whom nobody competes.
+    /// Whether `close` was called. It says so before it touches the socket.
     pub(crate) fn is_closed(&self) -> bool {
-        self.load().is_closed()
+        // Acquire: not earlier than the caller's last system call on the socket, whose outcome it is to explain.
+        Snapshot(self.state.load(Ordering::Acquire)).is_closed()
     }
 }
 

@@ -35,9 +35,9 @@
 //!
 //! ## A wait with a limit
 //! There the waiter may leave by itself, and it must not happen that a waker, which has taken it out of the word, wakes
-//! it in its next wait. The ticket decides (`Waiter::claim`); it lies beside the word under a lock, which a waker holds
-//! while it takes the waiter out and the waiter holds while it leaves, so a waker never gets the ticket of another wait.
-//! Waits without a limit never touch the lock.
+//! it in its next wait. The ticket decides (`Waiter::claim`). It lies beside the word under a lock: the waiter lays it down
+//! before it commits, a waker holds the lock while it takes both out, so it never gets the ticket of a later wait. Waits
+//! without a limit never touch the lock.
 
 use crate::loom::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::loom::{Mutex, MutexGuard};
@@ -156,17 +156,11 @@ impl<T: Copy> ParkWord<T> {
         self.word.compare_exchange(WAIT, parked, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    /// Ends a wait, however it ended. True: the descriptor is ready. Waiter only; `timed` as in `commit`.
-    pub(crate) fn finish(&self, timed: bool) -> bool {
-        // The lock: a waker that has taken this waiter out has its ticket too by now, or will not find it in the word.
-        let held = timed.then(|| self.ticket());
-        // Acquire: pairs with the Release of the fire that ended the wait.
-        let old = self.word.swap(NIL, Ordering::Acquire);
-        if let Some(mut t) = held {
-            *t = None;
-        }
-        debug_assert!(timed || !matches!(state(old), State::Parked { .. }), "a parked waiter runs");
-        old == READY
+    /// Ends a wait, however it ended. True: the descriptor is ready. Waiter only.
+    pub(crate) fn finish(&self) -> bool {
+        // Acquire: pairs with the Release of the fire that ended the wait. A waiter that left by itself may still be
+        // in the word; then this takes it out, and a ticket left beside it is looked at by nobody.
+        self.word.swap(NIL, Ordering::Acquire) == READY
     }
 
     /// Ends the wait that is on, if any, and gives its waiter out. `ready`: by an event, which the word remembers;
@@ -205,6 +199,13 @@ impl<T: Copy> ParkWord<T> {
     /// For the mutant of the model that looks where it ought to write.
     pub(crate) fn peeks_ready(&self) -> bool {
         self.word.load(Ordering::Acquire) == READY
+    }
+
+    /// For the mutant of the model that fetches the ticket only after it has taken the waiter out.
+    pub(crate) fn fire_and_look_for_the_ticket_later(&self) -> Option<Owed<T>> {
+        let old = self.word.swap(READY, Ordering::AcqRel);
+        let State::Parked { waiter, timed } = state(old) else { return None };
+        Some(Owed { waiter, ticket: if timed { self.ticket().take() } else { None } })
     }
 }
 

@@ -185,7 +185,7 @@ impl PollDesc {
                 // SAFETY: as above; without a ticket the fire that takes the waiter out is the only one to ready it.
                 unsafe { park::gopark(commit, arg, WaitReason::IoWait) };
             }
-            if word.finish(until.is_some()) {
+            if word.finish() {
                 return Ok(());
             }
             // Not ready: closed, timed out, or woken because the deadline was moved.

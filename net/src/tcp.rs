@@ -204,10 +204,7 @@ impl TcpStream {
     /// # Errors
     /// As for reads.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return self.fd.with(|_| Ok(0));
-        }
-        self.fd.call(Mode::Read, |fd| sys::peek(fd, buf))
+        self.fd.peek(buf.len(), |fd| sys::peek(fd, buf))
     }
 
     /// Whether small writes are sent at once (TCP_NODELAY).
@@ -280,24 +277,24 @@ impl TcpStream {
 impl Read for &TcpStream {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.fd.transfer(Mode::Read, buf.len(), |fd| sys::recv(fd, buf, 0))
+        self.fd.read(buf.len(), |fd| sys::recv(fd, buf, 0))
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let len = bufs.iter().take(sys::MAX_SLICES).map(|b| b.len()).sum();
-        self.fd.transfer(Mode::Read, len, |fd| sys::recv_vectored(fd, bufs))
+        self.fd.read(len, |fd| sys::recv_vectored(fd, bufs))
     }
 }
 
 impl Write for &TcpStream {
     #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.fd.transfer(Mode::Write, buf.len(), |fd| sys::send(fd, buf))
+        self.fd.write(buf.len(), |fd| sys::send(fd, buf))
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let len = bufs.iter().take(sys::MAX_SLICES).map(|b| b.len()).sum();
-        self.fd.transfer(Mode::Write, len, |fd| sys::send_vectored(fd, bufs))
+        self.fd.write(len, |fd| sys::send_vectored(fd, bufs))
     }
 
     /// Nothing is held back here.

@@ -99,6 +99,15 @@ pub use sleep::{sleep, sleep_until};
 #[cfg(not(gosched_loom))]
 pub use syscall::{OsThreadLock, lock_os_thread, syscall};
 
+// The models: RUSTFLAGS="--cfg gosched_loom" cargo test -p gosched-runtime --release --lib loom
+#[cfg(all(test, gosched_loom))]
+#[path = "tests"]
+mod models {
+    mod loom_note;
+    mod loom_runq;
+    mod loom_spinning;
+}
+
 /// What this project's own tests look at. Not part of the interface.
 #[doc(hidden)]
 #[cfg(not(gosched_loom))]

@@ -20,3 +20,39 @@ pub(crate) mod atomic {
 pub(crate) mod atomic {
     pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 }
+
+/// Planted bugs: each model must fail when the ordering or check that it is about is taken out, and stays with that proof
+/// as a test. An ordinary build knows nothing of it: `sound` is the constant true, and goes away.
+#[cfg(not(gosched_loom))]
+#[inline(always)]
+pub(crate) const fn sound(_what: &str) -> bool {
+    true
+}
+
+#[cfg(gosched_loom)]
+pub(crate) use planting::sound;
+
+#[cfg(gosched_loom)]
+mod planting {
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<&'static str>> = const { Cell::new(None) };
+    }
+
+    /// False where a test has planted the bug of this name. A model runs on one thread of the system, so a thread-local
+    /// will do.
+    pub(crate) fn sound(what: &str) -> bool {
+        PLANTED.with(Cell::get) != Some(what)
+    }
+
+    /// Runs a model with a bug planted.
+    #[cfg(test)]
+    pub(crate) fn with_bug(what: &'static str, model: impl FnOnce()) {
+        PLANTED.with(|p| p.set(Some(what)));
+        model();
+        PLANTED.with(|p| p.set(None));
+    }
+}
+#[cfg(all(test, gosched_loom))]
+pub(crate) use planting::with_bug;

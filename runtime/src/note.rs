@@ -14,6 +14,7 @@
 //! through its mutex after the word is set.
 
 use crate::loom::atomic::Ordering;
+use crate::loom::sound;
 use crate::sys::Futex;
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,8 @@ impl Note {
     /// On the second wake-up since the last `noteclear`: two wakers believed to be the one.
     pub(crate) fn notewakeup(&self) {
         // Release: what the waker did before is seen by the sleeper; pairs with the Acquire in `is_woken`.
-        let old = self.key.swap(WOKEN, Ordering::Release);
+        let release = if sound("note: wake-up releases") { Ordering::Release } else { Ordering::Relaxed };
+        let old = self.key.swap(WOKEN, release);
         assert_eq!(old, CLEAR, "notewakeup - double wakeup");
         self.key.wake_one();
     }

@@ -27,6 +27,7 @@
 
 use crate::glist::{GQueue, Linked};
 use crate::loom::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::loom::sound;
 use std::ptr::{self, NonNull};
 
 #[cfg(not(gosched_loom))]
@@ -119,7 +120,8 @@ impl<T: Linked> RunQ<T> {
         if tail.wrapping_sub(head) < RUNQ_LEN {
             self.slot(tail).store(g.as_ptr(), Ordering::Relaxed);
             // Release: publishes the slot; pairs with the Acquire of tail in runqgrab.
-            self.tail.store(tail.wrapping_add(1), Ordering::Release);
+            let release = if sound("runq: tail published") { Ordering::Release } else { Ordering::Relaxed };
+            self.tail.store(tail.wrapping_add(1), release);
             return None;
         }
         self.put_slow(g, head, tail)
@@ -222,11 +224,13 @@ impl<T: Linked> RunQ<T> {
                 to.slot(to_tail.wrapping_add(i)).store(g, Ordering::Relaxed);
             }
             // Release: our reads come before the owner sees the slots free (Acquire of head in put_tail).
-            if self
-                .head
-                .compare_exchange(head, head.wrapping_add(n), Ordering::Release, Ordering::Relaxed)
-                .is_ok()
-            {
+            let claimed = self.head.compare_exchange(
+                head,
+                head.wrapping_add(n),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if claimed.is_ok() || !sound("runq: claim checked") {
                 return n;
             }
         }

@@ -40,6 +40,7 @@
 //! rare miss by `sched.needspinning`; the look costs little next to going to sleep.
 
 use crate::loom::atomic::{AtomicU32, Ordering, fence};
+use crate::loom::sound;
 
 /// The two counters.
 pub(crate) struct Spinning {
@@ -77,7 +78,9 @@ impl Spinning {
     #[must_use]
     pub(crate) fn must_wake(&self) -> bool {
         // Pairs with the fence in `went_idle`.
-        fence(Ordering::SeqCst);
+        if sound("spinning: submitter fences") {
+            fence(Ordering::SeqCst);
+        }
         self.idle_ps.load(Ordering::Relaxed) > 0 && self.spinners.load(Ordering::Relaxed) == 0
     }
 
@@ -121,6 +124,8 @@ impl Spinning {
             self.spinners.fetch_sub(1, Ordering::Release);
         }
         // Pairs with the fence in `must_wake`.
-        fence(Ordering::SeqCst);
+        if sound("spinning: sleeper fences") {
+            fence(Ordering::SeqCst);
+        }
     }
 }

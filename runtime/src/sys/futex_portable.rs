@@ -1,7 +1,7 @@
 //! Futex from a mutex and a condition variable: every platform without one of its own, and loom's models.
 
 use crate::loom::atomic::{AtomicU32, Ordering};
-use crate::loom::{Condvar, Mutex};
+use crate::loom::{Condvar, Mutex, sound};
 use std::time::Duration;
 
 /// A 32-bit word that threads can sleep on until it changes; the contract is that of the Linux file.
@@ -38,7 +38,7 @@ impl Futex {
     pub(crate) fn wait(&self, expected: u32, timeout: Option<Duration>) {
         let guard = self.lock.lock().unwrap();
         // Relaxed: the mutex orders this look after the change of any waker that has already been through it.
-        if self.word.load(Ordering::Relaxed) == expected {
+        if self.word.load(Ordering::Relaxed) == expected || !sound("futex: word checked under the lock") {
             match timeout {
                 Some(d) => drop(self.cond.wait_timeout(guard, d)),
                 None => drop(self.cond.wait(guard)),

@@ -1,1 +1,78 @@
-//! (In work.)
+//! Go's runtime for Rust, without `async`: goroutines, channels, `select!`, and sockets with `std`'s interface.
+//!
+//! Plain blocking Rust code runs on stackful coroutines that are scheduled as Go schedules its goroutines. A call that
+//! would block a thread parks the goroutine instead; a goroutine that spins or blocks where the scheduler cannot see it
+//! loses its right to run to the others, and goes on beside them.
+//!
+//! ```
+//! use gosched::chan::{Chan, select};
+//! use std::time::Duration;
+//!
+//! // SAFETY: no goroutine of this program holds a borrow of a thread-local, or a value tied to a thread, while it parks.
+//! let sum = unsafe {
+//!     gosched::run(|| {
+//!         let jobs = Chan::new(0);
+//!         let results = Chan::new(0);
+//!         for _ in 0..4 {
+//!             let (jobs, results) = (jobs.clone(), results.clone());
+//!             gosched::go!({
+//!                 for n in jobs.iter() {
+//!                     results.send(n * n);
+//!                 }
+//!             });
+//!         }
+//!         let feed = jobs.clone();
+//!         gosched::go!({
+//!             (1..=10u64).for_each(|n| feed.send(n));
+//!             feed.close();
+//!         });
+//!         let mut sum = 0;
+//!         for _ in 0..10 {
+//!             select! {
+//!                 recv(results) -> r => sum += r.unwrap_or(0),
+//!                 default(Duration::from_secs(5)) => panic!("too slow"),
+//!             }
+//!         }
+//!         sum
+//!     })
+//! };
+//! assert_eq!(sum, 385);
+//! ```
+//!
+//! # Safety
+//! [`run`] is the one `unsafe` of the interface: a goroutine may go on on another thread after it has parked, and rustc
+//! may keep the address of a `thread_local!` across that. The caller of `run` promises for the whole program that no
+//! goroutine holds a borrow of a thread-local, or a value tied to a thread, across a call that can park.
+
+pub use gosched_chan::select;
+#[doc(inline)]
+pub use gosched_runtime::{
+    Builder, Config, GoroutineId, JoinHandle, OsThreadLock, go, goexit, goid, gomaxprocs, lock_os_thread, num_cpu,
+    num_goroutine, run, spawn, syscall, yield_now,
+};
+
+/// Channels and `select!`.
+pub mod chan {
+    #[doc(inline)]
+    pub use gosched_chan::*;
+}
+
+/// Sockets with `std`'s interface that park the goroutine.
+pub mod net {
+    #[doc(inline)]
+    pub use gosched_net::*;
+}
+
+/// Locks and other ways to wait for each other.
+pub mod sync {
+    #[doc(inline)]
+    pub use gosched_runtime::sync::*;
+}
+
+/// Sleeping, and channels that receive the time.
+pub mod time {
+    #[doc(inline)]
+    pub use gosched_chan::{after, tick};
+    #[doc(inline)]
+    pub use gosched_runtime::{sleep, sleep_until};
+}

@@ -71,4 +71,4 @@ pub use time::{TimerChan, after, never, tick};
 
 // For the expansion of select! only.
 #[doc(hidden)]
-pub use select::{__default, __forever, __no_default, __selectgo, __timeout, __wait};
+pub use select::{__default, __forever, __no_default, __selectgo, __wait};

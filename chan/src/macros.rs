@@ -8,7 +8,7 @@
 //!                              names: case0
 //!                              arms:  0 => match out0 { v => arm }
 //!   send(c, x) => arm          exprs: (c).__send_case(x),       names: case1      arms: 1 => arm
-//!   default(d) => arm          exprs: __timeout(d),             default: limit    otherwise: arm
+//!   default(d) => arm          exprs: __default([d]),           default: limit    otherwise: arm
 //! ```
 //! from which comes
 //! ```text
@@ -118,82 +118,100 @@ macro_rules! __select {
         $crate::__select!(@emit [$($let)*] [$($expr)*] [$($name)*] [$($case)*] [$($arm)*] $default $otherwise)
     };
 
-    // A case with a block, then a comma, a block and no comma, an expression and a comma, the last expression.
-    (@read $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt $d:tt $kind:ident $args:tt $(-> $p:pat)? => $arm:block , $($rest:tt)*) => {
-        $crate::__select!(@case $kind $args [$($p)?] $arm; $is $l $e $n $c $a $d $($rest)*)
+    // Each kind of case, with: a block and a comma, a block, an expression and a comma, the last expression.
+    (@read [$i:tt $($is:tt)*] [$($l:tt)*] [$($e:tt)*] [$($n:tt)*] [$($c:tt)*] [$($a:tt)*] $d:tt
+        recv ($ch:expr $(,)?) -> $p:pat => $arm:block , $($rest:tt)*) => {
+        $crate::__select!(@read [$($is)*]
+            [$($l)* let mut out = ::core::option::Option::None;]
+            [$($e)* ($ch).__recv_case(&mut out),]
+            [$($n)* case] [$($c)* case] [$($a)* $i => match out { $p => $arm },] $d
+            $($rest)*)
     };
-    (@read $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt $d:tt $kind:ident $args:tt $(-> $p:pat)? => $arm:block $($rest:tt)*) => {
-        $crate::__select!(@case $kind $args [$($p)?] $arm; $is $l $e $n $c $a $d $($rest)*)
+    (@read [$i:tt $($is:tt)*] [$($l:tt)*] [$($e:tt)*] [$($n:tt)*] [$($c:tt)*] [$($a:tt)*] $d:tt
+        recv ($ch:expr $(,)?) -> $p:pat => $arm:block $($rest:tt)*) => {
+        $crate::__select!(@read [$($is)*]
+            [$($l)* let mut out = ::core::option::Option::None;]
+            [$($e)* ($ch).__recv_case(&mut out),]
+            [$($n)* case] [$($c)* case] [$($a)* $i => match out { $p => $arm },] $d
+            $($rest)*)
     };
-    (@read $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt $d:tt $kind:ident $args:tt $(-> $p:pat)? => $arm:expr , $($rest:tt)*) => {
-        $crate::__select!(@case $kind $args [$($p)?] $arm; $is $l $e $n $c $a $d $($rest)*)
+    (@read [$i:tt $($is:tt)*] [$($l:tt)*] [$($e:tt)*] [$($n:tt)*] [$($c:tt)*] [$($a:tt)*] $d:tt
+        recv ($ch:expr $(,)?) -> $p:pat => $arm:expr , $($rest:tt)*) => {
+        $crate::__select!(@read [$($is)*]
+            [$($l)* let mut out = ::core::option::Option::None;]
+            [$($e)* ($ch).__recv_case(&mut out),]
+            [$($n)* case] [$($c)* case] [$($a)* $i => match out { $p => $arm },] $d
+            $($rest)*)
     };
-    (@read $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt $d:tt $kind:ident $args:tt $(-> $p:pat)? => $arm:expr) => {
-        $crate::__select!(@case $kind $args [$($p)?] $arm; $is $l $e $n $c $a $d)
+    (@read [$i:tt $($is:tt)*] [$($l:tt)*] [$($e:tt)*] [$($n:tt)*] [$($c:tt)*] [$($a:tt)*] $d:tt
+        recv ($ch:expr $(,)?) -> $p:pat => $arm:expr) => {
+        $crate::__select!(@read [$($is)*]
+            [$($l)* let mut out = ::core::option::Option::None;]
+            [$($e)* ($ch).__recv_case(&mut out),]
+            [$($n)* case] [$($c)* case] [$($a)* $i => match out { $p => $arm },] $d
+            )
     };
-    // The same for a default without time.
-    (@read $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt $d:tt default => $arm:block , $($rest:tt)*) => {
-        $crate::__select!(@case default () [] $arm; $is $l $e $n $c $a $d $($rest)*)
+    (@read [$i:tt $($is:tt)*] $l:tt [$($e:tt)*] [$($n:tt)*] [$($c:tt)*] [$($a:tt)*] $d:tt
+        send ($ch:expr, $value:expr $(,)?) => $arm:block , $($rest:tt)*) => {
+        $crate::__select!(@read [$($is)*] $l
+            [$($e)* ($ch).__send_case($value),]
+            [$($n)* case] [$($c)* case] [$($a)* $i => $arm,] $d
+            $($rest)*)
     };
-    (@read $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt $d:tt default => $arm:block $($rest:tt)*) => {
-        $crate::__select!(@case default () [] $arm; $is $l $e $n $c $a $d $($rest)*)
+    (@read [$i:tt $($is:tt)*] $l:tt [$($e:tt)*] [$($n:tt)*] [$($c:tt)*] [$($a:tt)*] $d:tt
+        send ($ch:expr, $value:expr $(,)?) => $arm:block $($rest:tt)*) => {
+        $crate::__select!(@read [$($is)*] $l
+            [$($e)* ($ch).__send_case($value),]
+            [$($n)* case] [$($c)* case] [$($a)* $i => $arm,] $d
+            $($rest)*)
     };
-    (@read $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt $d:tt default => $arm:expr , $($rest:tt)*) => {
-        $crate::__select!(@case default () [] $arm; $is $l $e $n $c $a $d $($rest)*)
+    (@read [$i:tt $($is:tt)*] $l:tt [$($e:tt)*] [$($n:tt)*] [$($c:tt)*] [$($a:tt)*] $d:tt
+        send ($ch:expr, $value:expr $(,)?) => $arm:expr , $($rest:tt)*) => {
+        $crate::__select!(@read [$($is)*] $l
+            [$($e)* ($ch).__send_case($value),]
+            [$($n)* case] [$($c)* case] [$($a)* $i => $arm,] $d
+            $($rest)*)
     };
-    (@read $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt $d:tt default => $arm:expr) => {
-        $crate::__select!(@case default () [] $arm; $is $l $e $n $c $a $d)
+    (@read [$i:tt $($is:tt)*] $l:tt [$($e:tt)*] [$($n:tt)*] [$($c:tt)*] [$($a:tt)*] $d:tt
+        send ($ch:expr, $value:expr $(,)?) => $arm:expr) => {
+        $crate::__select!(@read [$($is)*] $l
+            [$($e)* ($ch).__send_case($value),]
+            [$($n)* case] [$($c)* case] [$($a)* $i => $arm,] $d
+            )
+    };
+    (@read $is:tt $l:tt [$($e:tt)*] [$($n:tt)*] $c:tt $a:tt []
+        default $(($t:expr $(,)?))? => $arm:block , $($rest:tt)*) => {
+        $crate::__select!(@read $is $l [$($e)* $crate::__default([$($t)?]),] [$($n)* limit] $c $a [[limit] [$arm]]
+            $($rest)*)
+    };
+    (@read $is:tt $l:tt [$($e:tt)*] [$($n:tt)*] $c:tt $a:tt []
+        default $(($t:expr $(,)?))? => $arm:block $($rest:tt)*) => {
+        $crate::__select!(@read $is $l [$($e)* $crate::__default([$($t)?]),] [$($n)* limit] $c $a [[limit] [$arm]]
+            $($rest)*)
+    };
+    (@read $is:tt $l:tt [$($e:tt)*] [$($n:tt)*] $c:tt $a:tt []
+        default $(($t:expr $(,)?))? => $arm:expr , $($rest:tt)*) => {
+        $crate::__select!(@read $is $l [$($e)* $crate::__default([$($t)?]),] [$($n)* limit] $c $a [[limit] [$arm]]
+            $($rest)*)
+    };
+    (@read $is:tt $l:tt [$($e:tt)*] [$($n:tt)*] $c:tt $a:tt []
+        default $(($t:expr $(,)?))? => $arm:expr) => {
+        $crate::__select!(@read $is $l [$($e)* $crate::__default([$($t)?]),] [$($n)* limit] $c $a [[limit] [$arm]]
+            )
+    };
+
+    // What is none of these.
+    (@read [] $l:tt $e:tt $n:tt $c:tt $a:tt $d:tt $kind:ident $args:tt $($rest:tt)*) => {
+        ::core::compile_error!("select!: more than 64 cases")
+    };
+    (@read $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt [$($d:tt)+] default $($rest:tt)*) => {
+        ::core::compile_error!("select!: more than one default")
     };
     (@read $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt $d:tt $($rest:tt)+) => {
         ::core::compile_error!(::core::concat!(
             "select!: expected `recv(channel) -> pattern => arm`, `send(channel, value) => arm`, `default => arm` or ",
             "`default(duration) => arm`, and a comma after an arm that is not a block; found `",
             ::core::stringify!($($rest)+), "`"
-        ))
-    };
-
-    // What each kind adds to the lists.
-    (@case recv ($ch:expr $(,)?) [$p:pat] $arm:expr;
-        [$i:tt $($is:tt)*] [$($l:tt)*] [$($e:tt)*] [$($n:tt)*] [$($c:tt)*] [$($a:tt)*] $d:tt $($rest:tt)*) => {
-        $crate::__select!(@read [$($is)*]
-            [$($l)* let mut out = ::core::option::Option::None;]
-            [$($e)* ($ch).__recv_case(&mut out),]
-            [$($n)* case] [$($c)* case]
-            [$($a)* $i => match out { $p => $arm },]
-            $d $($rest)*)
-    };
-    (@case send ($ch:expr, $value:expr $(,)?) [] $arm:expr;
-        [$i:tt $($is:tt)*] $l:tt [$($e:tt)*] [$($n:tt)*] [$($c:tt)*] [$($a:tt)*] $d:tt $($rest:tt)*) => {
-        $crate::__select!(@read [$($is)*]
-            $l
-            [$($e)* ($ch).__send_case($value),]
-            [$($n)* case] [$($c)* case]
-            [$($a)* $i => $arm,]
-            $d $($rest)*)
-    };
-    (@case default () [] $arm:expr; $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt [] $($rest:tt)*) => {
-        $crate::__select!(@read $is $l $e $n $c $a [[$crate::__default()] [$arm]] $($rest)*)
-    };
-    (@case default ($d:expr $(,)?) [] $arm:expr;
-        $is:tt $l:tt [$($e:tt)*] [$($n:tt)*] $c:tt $a:tt [] $($rest:tt)*) => {
-        $crate::__select!(@read $is $l [$($e)* $crate::__timeout($d),] [$($n)* limit] $c $a [[limit] [$arm]] $($rest)*)
-    };
-    (@case default $args:tt [] $arm:expr; $is:tt $l:tt $e:tt $n:tt $c:tt $a:tt [$($d:tt)+] $($rest:tt)*) => {
-        ::core::compile_error!("select!: more than one default")
-    };
-    (@case recv ($ch:expr $(,)?) [] $arm:expr; $($rest:tt)*) => {
-        ::core::compile_error!("select!: a recv case needs a pattern: `recv(channel) -> pattern => arm`")
-    };
-    (@case send $args:tt [$p:pat] $arm:expr; $($rest:tt)*) => {
-        ::core::compile_error!("select!: a send case has no pattern: `send(channel, value) => arm`")
-    };
-    (@case $kind:ident $args:tt [$($p:tt)?] $arm:expr; [] $($rest:tt)*) => {
-        ::core::compile_error!("select!: more than 64 cases")
-    };
-    (@case $kind:ident $args:tt [$($p:pat)?] $arm:expr; $($rest:tt)*) => {
-        ::core::compile_error!(::core::concat!(
-            "select!: expected `recv(channel) -> pattern`, `send(channel, value)`, `default` or `default(duration)`; found `",
-            ::core::stringify!($kind $args), "`"
         ))
     };
 

@@ -299,18 +299,11 @@ pub fn __wait() -> Default {
     Default(Block::Forever)
 }
 
-/// `default => …`
+/// `default => …` with `[]`, `default(duration) => …` with `[duration]`.
 #[doc(hidden)]
 #[inline]
-pub fn __default() -> Default {
-    Default(Block::No)
-}
-
-/// `default(duration) => …`
-#[doc(hidden)]
-#[inline]
-pub fn __timeout(d: Duration) -> Default {
-    Default(Block::For(d))
+pub fn __default<const N: usize>(d: [Duration; N]) -> Default {
+    Default(d.first().map_or(Block::No, |&d| Block::For(d)))
 }
 
 /// What `select!` calls: the index of the case, or `N` for the default.

@@ -368,6 +368,12 @@ macro_rules! methods {
                 self.0.hchan().is_some_and(Hchan::is_closed)
             }
 
+            /// How many senders and receivers wait now. For tests, and for `Debug`.
+            #[doc(hidden)]
+            pub fn __waiting(&self) -> (usize, usize) {
+                self.0.hchan().map_or((0, 0), Hchan::waiting)
+            }
+
             /// Whether this is the nil channel.
             ///
             /// ```
@@ -442,6 +448,8 @@ macro_rules! handles {
                     .field("len", &self.len())
                     .field("cap", &self.cap())
                     .field("closed", &self.is_closed())
+                    .field("senders_waiting", &self.__waiting().0)
+                    .field("receivers_waiting", &self.__waiting().1)
                     .finish_non_exhaustive()
             }
         }

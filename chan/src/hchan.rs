@@ -11,12 +11,12 @@
 //! The header does not know `T` (the handles do), so that `select` is one function over channels of any type.
 //!
 //! ## Invariants, under the lock
-//! 1. `recvq` has waiters only where the ring is empty; `sendq` only where there is no room.
-//! 2. So, where nothing is reserved, at most one of the queues has waiters; except that one `select` may stand in both.
+//! 1. `recvq` has waiters only where the ring is empty; `sendq` only where it has no room.
+//! 2. At most one of the queues has waiters, for each arrival looks at the other queue first (but one `select` may stand in
+//!    both, and sudogs of waits that are over may still lie in either).
 //! 3. A closed channel has no waiters.
 //! 4. `ring.len() + reserved <= dataqsiz`. A reservation is room promised to a `Select` that has chosen to send and has
-//!    yet to say what: senders count it as taken, receivers see only values. While there are reservations, both queues
-//!    may have waiters: the receivers for want of values, the senders for want of room.
+//!    yet to say what: senders count it as taken, receivers see only values. So a ring may be empty and without room.
 //!
 //! ## The lock
 //! A raw one, because it is not released by who took it: a waiter goes to sleep with the lock held, and it is released
@@ -29,7 +29,9 @@
 //! * `full`: first not closed, then no room. A closed channel does not open again; so at the moment when there was no
 //!   room, either it was still open (Full is right), or it was closed in between, and then it was open and without room
 //!   just before, since closing is no way from having room to having none.
-//! * `empty`: first no value, then not closed; open now means open then.
+//! * `empty`: first no value and no waiting sender, then not closed; open now means open then. (Values and senders are two
+//!   looks. Both can be there at different moments only where room is reserved; then a poll may miss a sender who is just
+//!   moving into the ring. The next one finds the value.)
 
 use crate::buf::{Elemtype, Ring};
 use crate::sudog::{Sudog, WaitQ, Wake, WakeList};
@@ -203,11 +205,7 @@ impl Hchan {
     /// Without the lock: a receive that must not wait would find nothing, and the channel is open. See the file's head.
     #[inline]
     pub(crate) fn empty(&self) -> bool {
-        let none = if self.ring.dataqsiz == 0 {
-            self.sendq.looks_empty() && self.timer.is_none()
-        } else {
-            self.ring.len() == 0
-        };
+        let none = self.ring.len() == 0 && self.sendq.looks_empty() && self.timer.is_none();
         // The Acquire of the look at the queue or the ring keeps this load behind it.
         none && !self.is_closed()
     }
@@ -236,19 +234,23 @@ impl Hchan {
             let Some(sg) = (unsafe { self.sendq.dequeue() }) else { break };
             if sg.is_hollow() {
                 self.reserved.set(self.reserved.get() + 1);
-            // SAFETY: the lock is held.
-            } else if let Some(r) = unsafe { self.recvq.dequeue() } {
-                // Both sides wait: only reservations stood between them (invariant 4).
-                // SAFETY: both sudogs are dequeued, their owners sleep: sg.elem holds a value, r.elem is a place for it.
-                unsafe { self.ring.elemtype.copy(sg.elem, r.elem) };
-                r.complete(Wake::Done);
-                wakes.push(r);
             } else {
                 // SAFETY: there is room; sg.elem holds a value, whose sender sleeps and will count it as sent.
                 unsafe { self.ring.put_raw(sg.elem) };
             }
             sg.complete(Wake::Done);
             wakes.push(sg);
+        }
+    }
+
+    /// How many senders and receivers wait.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        self.lock();
+        // SAFETY: the lock is held until the unlock.
+        unsafe {
+            let n = (self.sendq.count(), self.recvq.count());
+            self.unlock();
+            n
         }
     }
 

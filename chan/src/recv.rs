@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!                          ┌─ a value in the ring ───► take it; the room goes to the first waiting sender
-//!                          ├─ a sender waits ────────► take the value from its stack, ready it      (unbuffered)
+//!                          ├─ a sender waits ────────► take the value from its stack, ready it      (ring empty)
 //!   chanrecv ─ lock ─ look ┼─ closed ────────────────► None
 //!                          ├─ the timer is due ──────► the time at which it was            (timer channels only)
 //!                          └─ else: park on recvq ···► a sender writes into our slot; close; deadline
 //! ```
 //!
 //! ## The promise
-//! A `Select` that waits to send has no value yet: it is to be asked for one when it has been chosen. On an unbuffered
-//! channel the receiver who finds it has nothing to take. So they change places: the receiver wakes the selector, leaves
+//! A `Select` that waits to send has no value yet: it is to be asked for one when it has been chosen. The receiver who
+//! finds it, and nothing in a ring, has nothing to take. So they change places: the receiver wakes the selector, leaves
 //! its own sudog with it, and sleeps until the selector has said what it sends. It is committed to that sender, in no
 //! queue any more, and without a deadline: even `try_recv` waits here, for a selector that is already awake. (To answer
 //! "empty" would be wrong for ever: a poll in a loop and a `Select` would never meet.)
@@ -96,19 +96,18 @@ pub(crate) unsafe fn look(h: &Hchan, dst: *mut u8, wakes: &mut WakeList) -> Foun
         }
         return Found::Passed;
     }
-    if h.ring.dataqsiz == 0 {
-        // SAFETY: the lock is held.
-        if let Some(s) = unsafe { h.sendq.dequeue() } {
-            if s.is_hollow() {
-                return Found::Promise(s);
-            }
-            // SAFETY: s is dequeued and claimed; its waiter sleeps until `wakes` is readied, so its value is there, and it
-            // will count it as sent.
-            unsafe { h.ring.elemtype.copy(s.elem, dst) };
-            s.complete(Wake::Done);
-            wakes.push(s);
-            return Found::Passed;
+    // The ring is empty, and yet a sender waits: there is no ring, or all its room is reserved.
+    // SAFETY: the lock is held.
+    if let Some(s) = unsafe { h.sendq.dequeue() } {
+        if s.is_hollow() {
+            return Found::Promise(s);
         }
+        // SAFETY: s is dequeued and claimed; its waiter sleeps until `wakes` is readied, so its value is there, and it
+        // will count it as sent.
+        unsafe { h.ring.elemtype.copy(s.elem, dst) };
+        s.complete(Wake::Done);
+        wakes.push(s);
+        return Found::Passed;
     }
     if h.is_closed() {
         return Found::Closed;

@@ -56,10 +56,13 @@ impl Scase<'_> {
         unsafe { self.c.as_ref() }
     }
 
+    /// Says what has become of the case; which is a nil case from then on, so that it cannot fire twice.
+    ///
     /// # Safety
     /// `f` is true of the bytes behind `elem`.
     #[inline]
-    pub(crate) unsafe fn fire(&self, f: Fired) {
+    pub(crate) unsafe fn fire(&mut self, f: Fired) {
+        self.c = ptr::null();
         // SAFETY: the type's invariant.
         unsafe { self.fired.write(f) };
     }

@@ -287,32 +287,32 @@ unsafe fn look_hollow(c: &Hchan) -> Option<How> {
     None
 }
 
-/// `default(duration)` and `default`, evaluated.
+/// How long a `select!` waits before it goes to its default: evaluated in its place among the cases.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
-pub struct Default(pub(crate) Block);
+pub struct Patience(Block);
 
 /// No default: wait for ever.
 #[doc(hidden)]
 #[inline]
-pub fn __wait() -> Default {
-    Default(Block::Forever)
+pub fn __wait() -> Patience {
+    Patience(Block::Forever)
 }
 
 /// `default => …` with `[]`, `default(duration) => …` with `[duration]`.
 #[doc(hidden)]
 #[inline]
-pub fn __default<const N: usize>(d: [Duration; N]) -> Default {
-    Default(d.first().map_or(Block::No, |&d| Block::For(d)))
+pub fn __default<const N: usize>(d: [Duration; N]) -> Patience {
+    Patience(d.first().map_or(Block::No, |&d| Block::For(d)))
 }
 
 /// What `select!` calls: the index of the case, or `N` for the default.
 #[doc(hidden)]
-pub fn __selectgo<const N: usize>(cases: &mut [Scase<'_>; N], default: Default) -> usize {
-    let block = default.0;
+pub fn __selectgo<const N: usize>(cases: &mut [Scase<'_>; N], patience: Patience) -> usize {
+    let block = patience.0;
     if N == 1 {
         // One case: the operation itself, as Go's compiler has it.
-        return one(&cases[0], block);
+        return one(&mut cases[0], block);
     }
     let scratch = Scratch {
         pollorder: &mut [0; N],
@@ -331,7 +331,7 @@ pub fn __selectgo<const N: usize>(cases: &mut [Scase<'_>; N], default: Default) 
     }
 }
 
-fn one(case: &Scase<'_>, block: Block) -> usize {
+fn one(case: &mut Scase<'_>, block: Block) -> usize {
     // SAFETY: elem is what the case's direction needs (Scase's invariant).
     let fired = unsafe {
         match case.dir {

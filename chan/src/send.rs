@@ -138,8 +138,8 @@ pub(crate) unsafe fn chansend_reserved(h: &Hchan, src: *const u8) -> Sent {
         Found::Closed => Sent::Closed,
         _ => Sent::Done, // the reserved room is there
     };
-    // SAFETY: as above. Where a receiver took the value the room is free again, for the next sender. Who is in wakes was
-    // dequeued.
+    // SAFETY: as above. Where a receiver took the value, or nobody may any more, the room is free again. Who is in wakes
+    // was dequeued.
     unsafe {
         h.settle(&mut wakes);
         h.unlock();

@@ -130,6 +130,19 @@ impl WaitQ {
         self.first.load(Ordering::Acquire).is_null()
     }
 
+    /// How many stand in it.
+    ///
+    /// # Safety
+    /// The lock is held.
+    pub(crate) unsafe fn count(&self) -> usize {
+        let (mut n, mut at) = (0, self.first());
+        // SAFETY: a queued sudog is alive.
+        while let Some(sg) = unsafe { at.as_ref() } {
+            (n, at) = (n + 1, sg.next.get());
+        }
+        n
+    }
+
     /// Appends `sg`, or puts it first again where it had been first already and was sent back.
     ///
     /// # Safety

@@ -62,9 +62,10 @@ fn all_receivers_are_woken() {
                 })
             })
             .collect();
-        settle();
+        until_waiting(&c, 0, 12);
         c.close();
         assert!(ts.into_iter().all(|t| t.join().unwrap()));
+        assert_eq!(other.__waiting(), (0, 0));
         assert_eq!(other.try_send(1), Err(TrySendError::Full(1)), "no select has left itself behind");
     });
 }
@@ -77,33 +78,25 @@ fn all_senders_are_woken() {
             let c = Chan::new(cap);
             (0..cap).for_each(|i| c.send(census.make(i)));
             let nil = Chan::<u8>::nil();
-            let waiting = Chan::new(8);
             let ts: Vec<_> = (0..4)
                 .map(|i| {
-                    let (c, v, nil, waiting) = (c.clone(), census.make(i), nil.clone(), waiting.clone());
-                    thread::spawn(move || {
-                        waiting.send(());
-                        match i {
-                            0 => {
-                                message(catch_unwind(AssertUnwindSafe(|| c.send(v))))
-                                    == "send on closed channel"
-                            }
-                            1 => c.send_checked(v).is_err_and(|e| e.0.id == 1),
-                            2 => c
-                                .send_timeout(v, LONG)
-                                .is_err_and(|e| e.is_closed() && e.into_inner().id == 2),
-                            _ => {
-                                let r = catch_unwind(AssertUnwindSafe(
-                                    || select! { recv(nil) -> _ => {}, send(c, v) => {} },
-                                ));
-                                message(r) == "send on closed channel"
-                            }
+                    let (c, v, nil) = (c.clone(), census.make(i), nil.clone());
+                    thread::spawn(move || match i {
+                        0 => {
+                            message(catch_unwind(AssertUnwindSafe(|| c.send(v)))) == "send on closed channel"
+                        }
+                        1 => c.send_checked(v).is_err_and(|e| e.0.id == 1),
+                        2 => c.send_timeout(v, LONG).is_err_and(|e| e.is_closed() && e.into_inner().id == 2),
+                        _ => {
+                            let r = catch_unwind(AssertUnwindSafe(
+                                || select! { recv(nil) -> _ => {}, send(c, v) => {} },
+                            ));
+                            message(r) == "send on closed channel"
                         }
                     })
                 })
                 .collect();
-            waiting.iter().take(4).for_each(drop);
-            settle();
+            until_waiting(&c, 4, 0);
             c.close();
             assert!(ts.into_iter().all(|t| t.join().unwrap()));
             assert_eq!(census.alive(), cap, "only what was in the buffer is left");
@@ -121,7 +114,7 @@ fn closing_wakes_a_timed_wait_as_closed_and_not_as_timed_out() {
             let c = c.clone();
             move || select! { recv(c) -> v => v.is_none(), default(Duration::from_secs(15)) => false }
         });
-        settle();
+        until_waiting(&c, 0, 1);
         c.close();
         assert!(t.join().unwrap());
     });

@@ -111,9 +111,7 @@ fn a_waiting_select_is_woken_by_each_kind_of_case() {
                     }
                 }
             });
-            if kind % 2 == 0 {
-                settle();
-            }
+            until_waiting(&b, 1, 0);
             let expect = match kind {
                 0 => {
                     a.send(0);
@@ -133,7 +131,11 @@ fn a_waiting_select_is_woken_by_each_kind_of_case() {
                 }
             };
             assert_eq!(t.join().unwrap(), expect);
-            // It has left all queues.
+            assert_eq!(
+                (a.__waiting(), b.__waiting(), c.__waiting()),
+                ((0, 0), (0, 0), (0, 0)),
+                "it has left all queues"
+            );
             assert_eq!(b.try_recv(), Err(TryRecvError::Empty));
             if kind != 2 {
                 assert_eq!(a.try_send(0), Err(TrySendError::Full(0)));

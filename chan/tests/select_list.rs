@@ -95,29 +95,40 @@ fn a_chosen_send_has_its_room_whatever_others_do() {
 }
 
 #[test]
-fn reserved_room_and_waiters_on_both_sides() {
+fn who_waits_beside_reserved_room_is_still_found() {
     in_time(|| {
-        // All the room is reserved: receivers wait for want of values, senders for want of room.
         let c = Chan::new(1);
         let mut s = Select::new();
         s.send(&c);
         let op = s.select();
-        let receivers: Vec<_> = (0..2)
-            .map(|_| {
-                let c = c.clone();
-                thread::spawn(move || c.recv().unwrap())
-            })
-            .collect();
+        // All the room is reserved, so a sender waits; a receiver takes its value past the reservation.
         let sender = thread::spawn({
             let c = c.clone();
             move || c.send(20)
         });
-        settle();
-        op.send(&c, 10);
+        until_waiting(&c, 1, 0);
+        assert_eq!(c.try_recv(), Ok(20));
         sender.join().unwrap();
-        let mut got: Vec<i32> = receivers.into_iter().map(|t| t.join().unwrap()).collect();
-        got.sort();
-        assert_eq!(got, [10, 20]);
+        // So with a sender who has yet to say what it sends.
+        let sender = thread::spawn({
+            let c = c.clone();
+            move || {
+                let mut s = Select::new();
+                s.send(&c);
+                s.select().send(&c, 30);
+            }
+        });
+        until_waiting(&c, 1, 0);
+        assert_eq!(c.recv(), Some(30));
+        sender.join().unwrap();
+        // A receiver that waits gets what was reserved for; and the room is free again.
+        let receiver = thread::spawn({
+            let c = c.clone();
+            move || c.recv()
+        });
+        until_waiting(&c, 0, 1);
+        op.send(&c, 10);
+        assert_eq!(receiver.join().unwrap(), Some(10));
         assert_eq!((c.try_recv(), c.try_send(1)), (Err(TryRecvError::Empty), Ok(())));
     });
 }
@@ -130,6 +141,7 @@ fn a_chosen_receiver_is_nobody_elses() {
             let c = c.clone();
             move || c.recv()
         });
+        until_waiting(&c, 0, 1);
         let mut s = Select::new();
         s.send(&c);
         let op = s.select();
@@ -158,9 +170,7 @@ fn a_waiting_send_meets_every_kind_of_receiver() {
                     op.send(&c, 42u8);
                 }
             });
-            if kind != 5 {
-                settle();
-            }
+            until_waiting(&c, 1, 0);
             let got = match kind {
                 0 => c.recv(),
                 1 => c.recv_timeout(LONG).ok(),
@@ -200,7 +210,7 @@ fn a_waiting_send_gets_the_room_that_comes_free() {
                 s.select().send(&c, 2);
             }
         });
-        settle();
+        until_waiting(&c, 1, 0);
         assert_eq!((c.recv(), c.recv()), (Some(1), Some(2)));
         t.join().unwrap();
     });
@@ -265,7 +275,7 @@ fn closed_channels() {
                 message(catch_unwind(AssertUnwindSafe(|| op.send(&c, 1))))
             }
         });
-        settle();
+        until_waiting(&c, 1, 0);
         c.close();
         assert_eq!(t.join().unwrap(), "send on closed channel");
     });
@@ -285,7 +295,7 @@ fn a_dropped_operation_gives_back_what_it_held() {
             let c = c.clone();
             move || c.send(5)
         });
-        settle();
+        until_waiting(&c, 1, 0);
         assert_eq!(message(catch_unwind(AssertUnwindSafe(|| drop(op)))), DROPPED);
         t.join().unwrap();
         assert_eq!(c.recv(), Some(5));
@@ -319,7 +329,7 @@ fn a_dropped_operation_gives_back_what_it_held() {
                     c.send(7);
                 }
             });
-            settle();
+            until_waiting(&c, 1, 0);
             let nil = Chan::<u8>::nil();
             let got = match kind {
                 0 => c.recv(),
@@ -339,25 +349,24 @@ fn a_dropped_operation_gives_back_what_it_held() {
 
 #[test]
 fn a_receiver_sent_back_is_first_in_its_queue_again() {
-    mostly(|| {
-        in_time(|| {
-            let c = Chan::new(0);
-            let ts: Vec<_> = (0..4)
-                .map(|_| {
-                    let c = c.clone();
-                    let t = thread::spawn(move || c.recv().unwrap());
-                    settle();
-                    t
-                })
-                .collect();
-            let mut s = Select::new();
-            s.send(&c);
-            let op = s.select();
-            assert!(catch_unwind(AssertUnwindSafe(|| drop(op))).is_err());
-            settle();
-            (0..4).for_each(|v| c.send(v));
-            ts.into_iter().map(|t| t.join().unwrap()).eq(0..4)
-        })
+    in_time(|| {
+        let c = Chan::new(0);
+        let ts: Vec<_> = (0..4)
+            .map(|i| {
+                let own = c.clone();
+                let t = thread::spawn(move || own.recv());
+                until_waiting(&c, 0, i + 1);
+                t
+            })
+            .collect();
+        let mut s = Select::new();
+        s.send(&c);
+        let op = s.select();
+        assert_eq!(c.__waiting(), (0, 3));
+        assert_eq!(message(catch_unwind(AssertUnwindSafe(|| drop(op)))), DROPPED);
+        until_waiting(&c, 0, 4);
+        (0..4).for_each(|v| c.send(v));
+        assert!(ts.into_iter().map(|t| t.join().unwrap()).eq((0..4).map(Some)));
     });
 }
 
@@ -405,6 +414,7 @@ fn a_list_that_waits_leaves_no_trace() {
     s.recv(&a);
     s.send(&b);
     assert!(s.select_timeout(MS).is_err());
+    assert_eq!((a.__waiting(), b.__waiting()), ((0, 0), (0, 0)));
     assert_eq!(a.try_send(1), Err(TrySendError::Full(1)));
     assert_eq!(b.try_recv(), Err(TryRecvError::Empty));
 }

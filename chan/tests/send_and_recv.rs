@@ -36,6 +36,7 @@ fn an_unbuffered_send_ends_when_it_is_received() {
                 done.send(());
             }
         });
+        until_waiting(&c, 1, 0);
         settle();
         assert_eq!(done.try_recv(), Err(TryRecvError::Empty), "nobody has received yet");
         assert_eq!(c.recv(), Some(1));
@@ -46,44 +47,58 @@ fn an_unbuffered_send_ends_when_it_is_received() {
 
 #[test]
 fn waiting_receivers_are_served_in_the_order_they_came() {
-    mostly(|| {
-        in_time(|| {
-            let c = Chan::new(0);
-            let ts: Vec<_> = (0..5)
-                .map(|_| {
-                    let c = c.clone();
-                    let t = thread::spawn(move || c.recv().unwrap());
-                    settle();
-                    t
-                })
-                .collect();
-            (0..5).for_each(|v| c.send(v));
-            ts.into_iter().map(|t| t.join().unwrap()).eq(0..5)
-        })
+    in_time(|| {
+        let c = Chan::new(0);
+        let ts: Vec<_> = (0..5)
+            .map(|i| {
+                let own = c.clone();
+                let t = thread::spawn(move || own.recv());
+                until_waiting(&c, 0, i + 1);
+                t
+            })
+            .collect();
+        (0..5).for_each(|v| c.send(v));
+        assert!(ts.into_iter().map(|t| t.join().unwrap()).eq((0..5).map(Some)));
     });
 }
 
 #[test]
 fn waiting_senders_are_served_in_the_order_they_came() {
     for cap in [0, 2] {
-        mostly(|| {
-            in_time(move || {
-                let c = Chan::new(cap);
-                (0..cap).for_each(|i| c.send(i));
-                let ts: Vec<_> = (cap..cap + 5)
-                    .map(|i| {
-                        let c = c.clone();
-                        let t = thread::spawn(move || c.send(i));
-                        settle();
-                        t
-                    })
-                    .collect();
-                let got: Vec<_> = (0..cap + 5).map(|_| c.recv().unwrap()).collect();
-                ts.into_iter().for_each(|t| t.join().unwrap());
-                got.into_iter().eq(0..cap + 5)
-            })
+        in_time(move || {
+            let c = Chan::new(cap);
+            (0..cap).for_each(|i| c.send(i));
+            let ts: Vec<_> = (0..5)
+                .map(|i| {
+                    let own = c.clone();
+                    let t = thread::spawn(move || own.send(cap + i));
+                    until_waiting(&c, i + 1, 0);
+                    t
+                })
+                .collect();
+            assert!((0..cap + 5).all(|i| c.recv() == Some(i)));
+            ts.into_iter().for_each(|t| t.join().unwrap());
         });
     }
+}
+
+#[test]
+fn one_who_timed_out_does_not_disturb_the_queue() {
+    in_time(|| {
+        let c = Chan::new(0);
+        let wait = |d: Duration, n| {
+            let own = c.clone();
+            let t = thread::spawn(move || own.recv_timeout(d));
+            until_waiting(&c, 0, n);
+            t
+        };
+        let (first, middle, last) = (wait(LONG, 1), wait(Duration::from_millis(200), 2), wait(LONG, 3));
+        assert_eq!(middle.join().unwrap(), Err(RecvTimeoutError::Timeout));
+        until_waiting(&c, 0, 2);
+        c.send(1);
+        c.send(2);
+        assert_eq!((first.join().unwrap(), last.join().unwrap()), (Ok(1), Ok(2)));
+    });
 }
 
 #[test]
@@ -138,7 +153,7 @@ fn handles_are_the_same_by_identity() {
     assert_eq!(Sender::from(a.clone()), a.sender());
     assert_eq!(Receiver::from(&b), b.receiver());
     assert_eq!(format!("{:?}", Chan::<std::cell::Cell<u8>>::nil()), "Chan(nil)");
-    assert!(format!("{a:?}").starts_with("Chan { len: 0, cap: 1, closed: false"));
+    assert!(format!("{a:?}").starts_with("Chan { len: 0, cap: 1, closed: false, senders_waiting: 0"));
 }
 
 #[test]

@@ -116,22 +116,22 @@ fn a_ticker_feeds_all_its_waiters() {
 fn a_reset_to_an_earlier_time_is_seen_by_who_waits() {
     in_time(|| {
         let t = TimerChan::new(Duration::from_secs(3600), None);
-        let (r, nil) = (t.receiver().clone(), Chan::<u8>::nil());
-        let waits = [
-            thread::spawn({
-                let r = r.clone();
-                move || r.recv().is_some()
-            }),
-            thread::spawn(move || select! { recv(r) -> v => v.is_some(), recv(nil) -> _ => false }),
-        ];
-        for w in waits {
-            settle();
-            t.reset(MS, None);
-            eventually("one of them has it", || !t.stop());
-            // stop may have been in time: then nobody has it, and it must be set again.
-            t.reset(Duration::ZERO, Some(MS));
-            assert!(w.join().unwrap());
-        }
+        let r = t.receiver();
+        let nil = Chan::<u8>::nil();
+        thread::scope(|s| {
+            let a = s.spawn(|| r.recv().is_some());
+            let b = s.spawn(|| select! { recv(r) -> v => v.is_some(), recv(nil) -> _ => false });
+            let c = s.spawn(|| {
+                let mut s = Select::new();
+                s.recv(r);
+                s.select().recv(r).is_some()
+            });
+            eventually("waiters", || r.__waiting() == (0, 3));
+            assert!(t.reset(Duration::from_secs(1800), None));
+            assert!(t.stop());
+            assert!(!t.reset(Duration::ZERO, Some(MS)));
+            assert!([a, b, c].into_iter().all(|t| t.join().unwrap()));
+        });
     });
 }
 

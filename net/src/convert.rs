@@ -11,8 +11,12 @@ use crate::fd::{Fd, Kind};
 use crate::sys;
 use crate::tcp::TcpStream;
 use crate::tcp_listener::TcpListener;
+use crate::udp::UdpSocket;
+use crate::unix::{UnixListener, UnixStream};
+use crate::unix_datagram::UnixDatagram;
 use std::net as sn;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::net as su;
 use std::sync::Arc;
 
 /// Takes a descriptor of unknown mode.
@@ -97,4 +101,8 @@ macro_rules! conversions {
 conversions! {
     TcpStream, sn::TcpStream, Kind::Stream, {};
     TcpListener, sn::TcpListener, Kind::Other, { accepted: Default::default() };
+    UdpSocket, sn::UdpSocket, Kind::Other, {};
+    UnixStream, su::UnixStream, Kind::Stream, {};
+    UnixListener, su::UnixListener, Kind::Other, {};
+    UnixDatagram, su::UnixDatagram, Kind::Other, {};
 }

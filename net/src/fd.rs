@@ -413,6 +413,11 @@ impl Fd {
         Ok(())
     }
 
+    /// When a call that starts now must end by the time limit per call.
+    pub(crate) fn limit(&self, mode: Mode) -> Option<Instant> {
+        self.side(mode).timeout.counted_from_now()
+    }
+
     pub(crate) fn is_nonblocking(&self) -> bool {
         self.nonblocking.load(Ordering::Relaxed)
     }

@@ -2,7 +2,7 @@
 //!
 //! A call that would block the thread parks the goroutine instead, and the network poller readies it.
 //! ```text
-//!   TcpStream, TcpListener      tcp.rs tcp_listener.rs      which system call
+//!   TcpStream, TcpListener …    tcp.rs tcp_listener.rs udp.rs unix.rs …   which system call
 //!        │  Arc
 //!        ▼
 //!       Fd ── the loop: try, park, try again    fd.rs       fdmutex.rs: who is in, and close
@@ -13,8 +13,8 @@
 //!        │ events
 //!      Poller ── mio, behind the scheduler's Netpoll seam   poller.rs
 //! ```
-//! A file uses only those above it in this list: loom, parkword, deadline, polldesc, sys, poller, fdmutex, fd, resolve,
-//! tcp, tcp_listener, convert.
+//! A file uses only those before it in this list: loom, parkword, deadline, polldesc, sys, poller, fdmutex, fd, accept,
+//! common, resolve, tcp, tcp_listener, udp, unix, unix_datagram, convert.
 
 // A build for the models holds the modelled files alone.
 #![cfg_attr(gosched_loom, allow(dead_code))]
@@ -22,6 +22,10 @@
 mod loom;
 mod parkword;
 
+#[cfg(not(gosched_loom))]
+mod accept;
+#[cfg(not(gosched_loom))]
+mod common;
 #[cfg(not(gosched_loom))]
 mod convert;
 #[cfg(not(gosched_loom))]
@@ -42,11 +46,23 @@ mod sys;
 mod tcp;
 #[cfg(not(gosched_loom))]
 mod tcp_listener;
+#[cfg(not(gosched_loom))]
+mod udp;
+#[cfg(not(gosched_loom))]
+mod unix;
+#[cfg(not(gosched_loom))]
+mod unix_datagram;
 
 #[cfg(not(gosched_loom))]
 pub use tcp::TcpStream;
 #[cfg(not(gosched_loom))]
 pub use tcp_listener::{Incoming, IntoIncoming, TcpListener, TcpListenerBuilder};
+#[cfg(not(gosched_loom))]
+pub use udp::UdpSocket;
+#[cfg(not(gosched_loom))]
+pub use unix::{UnixIncoming, UnixListener, UnixStream};
+#[cfg(not(gosched_loom))]
+pub use unix_datagram::UnixDatagram;
 
 /// The poller, for tests that drive it without a scheduler.
 ///

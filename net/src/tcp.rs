@@ -3,6 +3,7 @@
 //! [`TcpStream`] is std's, method for method; only what blocks the thread there parks the goroutine here. The work is
 //! done in fd.rs; this file says which system call it is done with.
 
+use crate::common::{limit_methods, stream_traits};
 use crate::fd::{Fd, Kind};
 use crate::polldesc::Mode;
 use crate::resolve::each_addr;
@@ -140,65 +141,6 @@ impl TcpStream {
         self.fd.with(|_| Ok(TcpStream { fd: self.fd.clone() }))
     }
 
-    /// A limit on how long each read may park, `None` for none. A read that runs into it fails with `WouldBlock`, which
-    /// is what std gives on Unix. Counts from the moment the read parks, for reads that start afterwards; see
-    /// [`set_read_deadline`](TcpStream::set_read_deadline) for a fixed moment.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a duration of zero.
-    pub fn set_read_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
-        self.fd.set_timeout(Mode::Read, dur)
-    }
-
-    /// As [`set_read_timeout`](TcpStream::set_read_timeout), for writes.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a duration of zero.
-    pub fn set_write_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
-        self.fd.set_timeout(Mode::Write, dur)
-    }
-
-    /// The limit on each read.
-    ///
-    /// # Errors
-    /// Where the connection is closed.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        self.fd.timeout(Mode::Read)
-    }
-
-    /// The limit on each write.
-    ///
-    /// # Errors
-    /// Where the connection is closed.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        self.fd.timeout(Mode::Write)
-    }
-
-    /// The moment after which reads and writes fail with `TimedOut`, `None` for never. It holds for calls that are
-    /// parked already and for all later ones, until it is moved; it wins over data that is ready.
-    ///
-    /// # Errors
-    /// Where the connection is closed.
-    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.fd.set_deadline(&[Mode::Read, Mode::Write], deadline)
-    }
-
-    /// As [`set_deadline`](TcpStream::set_deadline), for reads.
-    ///
-    /// # Errors
-    /// Where the connection is closed.
-    pub fn set_read_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.fd.set_deadline(&[Mode::Read], deadline)
-    }
-
-    /// As [`set_deadline`](TcpStream::set_deadline), for writes.
-    ///
-    /// # Errors
-    /// Where the connection is closed.
-    pub fn set_write_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.fd.set_deadline(&[Mode::Write], deadline)
-    }
-
     /// Reads without taking the data off the stream. Parks until there is some, as a read does.
     ///
     /// # Errors
@@ -274,62 +216,8 @@ impl TcpStream {
     }
 }
 
-impl Read for &TcpStream {
-    #[inline]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.fd.read(buf.len(), |fd| sys::recv(fd, buf, 0))
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let len = bufs.iter().take(sys::MAX_SLICES).map(|b| b.len()).sum();
-        self.fd.read(len, |fd| sys::recv_vectored(fd, bufs))
-    }
-}
-
-impl Write for &TcpStream {
-    #[inline]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.fd.write(buf.len(), |fd| sys::send(fd, buf))
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let len = bufs.iter().take(sys::MAX_SLICES).map(|b| b.len()).sum();
-        self.fd.write(len, |fd| sys::send_vectored(fd, bufs))
-    }
-
-    /// Nothing is held back here.
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    #[inline]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(bufs)
-    }
-}
-
-impl Write for TcpStream {
-    #[inline]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bufs)
-    }
-
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+stream_traits!(TcpStream);
+limit_methods!(TcpStream);
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

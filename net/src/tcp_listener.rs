@@ -1,13 +1,11 @@
 //! Listening for TCP connections.
 //!
-//! A server's accept loop must not end because one connection failed on its way in, nor because the process has run out
-//! of descriptors for a moment: `accept` passes over the first sort of error and waits the second sort out, and returns
-//! an error only where accepting again would be of no use.
+//! The accept loop itself, which waits out a lack of descriptors, is in accept.rs: Unix sockets have the same.
 
 use crate::fd::{Fd, Kind};
 use crate::polldesc::Mode;
 use crate::resolve::each_addr;
-use crate::sys::{self, AcceptError};
+use crate::sys;
 use crate::tcp::TcpStream;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::fmt;
@@ -57,10 +55,6 @@ pub(crate) struct Accepted {
     keepalive: Option<Duration>,
 }
 
-/// The first pause when descriptors or memory have run out, and the longest one.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 impl TcpListener {
     /// Listens on the first of the addresses that can be bound, with SO_REUSEADDR (as std) and the longest queue that
     /// the system allows (as Go). Port 0 lets the system choose. A name is resolved first, which blocks the thread.
@@ -85,49 +79,18 @@ impl TcpListener {
     /// Where no later accept could succeed: the listener is closed, or not a listener. `TimedOut` when the deadline
     /// passes, `WouldBlock` with `set_nonblocking(true)` (then also what would have been waited out).
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut pause = Duration::ZERO;
-        loop {
-            let e = match self.try_accept() {
-                Ok(accepted) => return Ok(accepted),
-                Err(e) => e,
-            };
-            match sys::accept_error(&e) {
-                AcceptError::TryNext => {}
-                AcceptError::Exhausted if !self.fd.is_nonblocking() => {
-                    if pause.is_zero() {
-                        pause = FIRST_PAUSE;
-                        self.report(&e, pause);
-                    } else {
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                    self.fd.pause(Mode::Read, pause)?;
-                }
-                AcceptError::Exhausted | AcceptError::Real => return Err(e),
+        let name = || self.local_addr().map_or_else(|_| "a closed listener".into(), |a| a.to_string());
+        let (fd, addr) = self.fd.accept_with(name, true, |sock| {
+            let s = SockRef::from(sock);
+            // A connection that has already failed refuses options, and says why at its first use.
+            if self.accepted.nodelay {
+                let _ = s.set_tcp_nodelay(true);
             }
-        }
-    }
-
-    fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (sock, addr) = self.fd.call(Mode::Read, sys::accept)?;
-        let addr = sys::to_socket_addr(&addr)?;
-        let s = SockRef::from(&sock);
-        // A connection that has already failed refuses options, and says why at its first use.
-        if self.accepted.nodelay {
-            let _ = s.set_tcp_nodelay(true);
-        }
-        if let Some(idle) = self.accepted.keepalive {
-            let _ = s.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle));
-        }
-        let fd = Fd::new(sock, Kind::Stream, true)?;
-        Ok((TcpStream { fd: Arc::new(fd) }, addr))
-    }
-
-    #[cold]
-    fn report(&self, e: &io::Error, pause: Duration) {
-        let on = self.local_addr().map_or_else(|_| "a closed listener".to_string(), |a| a.to_string());
-        // One write for the line; a stderr that is gone is no reason to stop serving.
-        let line = format!("gosched: accept on {on}: {e}; retrying in {} ms\n", pause.as_millis());
-        let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
+            if let Some(idle) = self.accepted.keepalive {
+                let _ = s.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle));
+            }
+        })?;
+        Ok((TcpStream { fd: Arc::new(fd) }, sys::to_socket_addr(&addr)?))
     }
 
     /// The connections, one after the other, without end. Each step is an [`accept`](TcpListener::accept).

@@ -91,6 +91,11 @@ fn from_local(p: &'static P) -> Option<Found> {
     {
         return Some(Found::fresh(g));
     }
+    if p.take_preempt()
+        && let Some(mut over) = p.runq.demote_runnext()
+    {
+        SCHED.lock().globrunqputbatch(&mut over);
+    }
     let got = p.runq.runqget()?;
     Some(Found { g: G::of(got.g), inherit_time: got.inherit_time })
 }

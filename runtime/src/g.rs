@@ -30,7 +30,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 /// The last step before a waiter sleeps: runs once the waiter has left its stack. Gets the waiter and the word given
 /// to [`gopark`](crate::park::gopark). `false` calls the sleep off, and `gopark` returns at once.
@@ -103,6 +103,8 @@ pub(crate) struct G {
     pub(crate) locks: Cell<u32>,
     status: AtomicU8,
     reason: AtomicU8,
+    /// In `syscall(f)`: sysmon need not wait 10 ms. Written by the goroutine, a hint.
+    pub(crate) in_syscall: AtomicBool,
     /// The way off the stack. Written at the start of the first run, by the goroutine.
     suspender: Cell<Option<Suspender<Order>>>,
     /// Present from the first run to the end. Owned by the M that runs it.
@@ -145,6 +147,7 @@ impl G {
             goid: AtomicU64::new(0),
             status: AtomicU8::new(Gstatus::Dead as u8),
             reason: AtomicU8::new(0),
+            in_syscall: AtomicBool::new(false),
             site: AtomicPtr::new(ptr::null_mut()),
             coro: UnsafeCell::new(None),
             suspender: Cell::new(None),

@@ -67,9 +67,9 @@ mod sleep;
 mod spinning;
 #[cfg(not(gosched_loom))]
 mod stack;
-mod sys;
 #[cfg(not(gosched_loom))]
 pub mod sync;
+mod sys;
 #[cfg(not(gosched_loom))]
 mod syscall;
 #[cfg(not(gosched_loom))]

@@ -52,8 +52,6 @@ pub(crate) struct M {
     in_rt: AtomicBool,
     /// The P is being taken, or was. Written by the thief; cleared by either under `retake_lock`.
     pub(crate) retaken: AtomicBool,
-    /// In `syscall(f)`: sysmon need not wait 10 ms. Written by the goroutine.
-    pub(crate) in_syscall: AtomicBool,
     /// The P that it holds, or null. See the handshake for who may write.
     p: AtomicPtr<P>,
     /// The goroutine that runs on it, or null. Written by this M.
@@ -87,7 +85,6 @@ impl M {
             id,
             in_rt: AtomicBool::new(true),
             retaken: AtomicBool::new(false),
-            in_syscall: AtomicBool::new(false),
             p: AtomicPtr::new(std::ptr::null_mut()),
             curg: AtomicPtr::new(std::ptr::null_mut()),
             retake_lock: Mutex::new(()),

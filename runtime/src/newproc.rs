@@ -235,7 +235,11 @@ unsafe impl<T: Send> Send for Packet<T> {}
 
 impl<T> Packet<T> {
     fn new() -> Packet<T> {
-        Packet { state: AtomicPtr::new(ptr::null_mut()), result: UnsafeCell::new(None), id: AtomicU64::new(0) }
+        Packet {
+            state: AtomicPtr::new(ptr::null_mut()),
+            result: UnsafeCell::new(None),
+            id: AtomicU64::new(0),
+        }
     }
 
     fn is_done(&self) -> bool {

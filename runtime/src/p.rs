@@ -16,7 +16,7 @@ use crate::runq::RunQ;
 use crate::stack::StackCache;
 use crate::timers::Timers;
 use std::cell::{Cell, UnsafeCell};
-use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -45,6 +45,10 @@ pub(crate) struct P {
     pub(crate) link: Cell<Option<&'static P>>,
     /// Counts the time slices. Written by the owner, read by sysmon.
     schedtick: AtomicU32,
+    /// Counts the goroutines put on the processor, in slices of their own or inherited ones. As `schedtick`.
+    switches: AtomicU32,
+    /// The time slice is over: the next goroutine in `runnext` does not inherit it. Set by sysmon, cleared by the owner.
+    preempt: AtomicBool,
     pub(crate) runq: RunQ<G>,
     pub(crate) timers: Timers,
     /// Goroutines started here minus those that ended here. Written by the owner; the sum over all Ps counts.
@@ -67,6 +71,8 @@ impl P {
             m: AtomicPtr::new(std::ptr::null_mut()),
             link: Cell::new(None),
             schedtick: AtomicU32::new(0),
+            switches: AtomicU32::new(0),
+            preempt: AtomicBool::new(false),
             runq: RunQ::new(),
             timers: Timers::new(),
             gcount: AtomicI64::new(0),
@@ -108,7 +114,8 @@ impl P {
     /// Notes who holds it (null: nobody). By the new or the old holder, or by the thief under the M's retake lock.
     #[inline]
     pub(crate) fn hold(&self, m: *mut ()) {
-        self.status.store(if m.is_null() { Pstatus::Idle } else { Pstatus::Running } as u8, Ordering::Relaxed);
+        self.status
+            .store(if m.is_null() { Pstatus::Idle } else { Pstatus::Running } as u8, Ordering::Relaxed);
         self.m.store(m, Ordering::Release);
     }
 
@@ -121,6 +128,32 @@ impl P {
     #[inline]
     pub(crate) fn tick(&self) {
         self.schedtick.store(self.schedtick.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn switches(&self) -> u32 {
+        self.switches.load(Ordering::Relaxed)
+    }
+
+    /// A goroutine is put on the processor. Owner only.
+    #[inline]
+    pub(crate) fn switched(&self) {
+        self.switches.store(self.switches.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Ends the time slice that `runnext` inherits. By sysmon.
+    pub(crate) fn preempt(&self) {
+        self.preempt.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the time slice was ended; asked once. Owner only.
+    #[inline]
+    pub(crate) fn take_preempt(&self) -> bool {
+        let over = self.preempt.load(Ordering::Relaxed);
+        if over {
+            self.preempt.store(false, Ordering::Relaxed);
+        }
+        over
     }
 
     #[inline]

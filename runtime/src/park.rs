@@ -24,8 +24,8 @@
 //!
 //! A waiter is a goroutine or a plain thread; the protocol is the same, a thread merely blocks where a goroutine parks.
 
-use crate::g::{G, Order};
 pub use crate::g::Commit;
+use crate::g::{G, Order};
 pub use crate::reason::WaitReason;
 pub use crate::waiter::{Ticket, Waiter};
 use crate::{m, sleep, syscall, thread, wake};

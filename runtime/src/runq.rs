@@ -88,13 +88,6 @@ impl<T: Linked> RunQ<T> {
         tail.wrapping_sub(head).min(RUNQ_LEN) + next
     }
 
-    /// Whether a goroutine waits in the ring itself. Owner only.
-    #[inline]
-    pub(crate) fn ring_is_empty(&self) -> bool {
-        // Relaxed: the tail is the owner's own; a stale head can only make the queue look longer.
-        self.head.load(Ordering::Relaxed) == self.tail.load(Ordering::Relaxed)
-    }
-
     /// Puts `g` in: as the next to run, kicking out the one before it, or at the tail. Owner only. Where the ring is
     /// full, half of it and the one goroutine too many come back, to be queued globally.
     #[inline]
@@ -138,7 +131,8 @@ impl<T: Linked> RunQ<T> {
             let batch: [*mut T; RUNQ_LEN as usize / 2] =
                 std::array::from_fn(|i| self.slot(head.wrapping_add(i as u32)).load(Ordering::Relaxed));
             // Release: our reads above come before anyone sees the slots free. Acquire on failure: as in put_tail.
-            match self.head.compare_exchange(head, head.wrapping_add(n), Ordering::Release, Ordering::Acquire) {
+            match self.head.compare_exchange(head, head.wrapping_add(n), Ordering::Release, Ordering::Acquire)
+            {
                 Ok(_) => {
                     let mut out = GQueue::new();
                     for p in batch {
@@ -194,6 +188,14 @@ impl<T: Linked> RunQ<T> {
         }
     }
 
+    /// Moves the goroutine in runnext to the ring's tail: the slice that it would inherit is over. Owner only.
+    #[cold]
+    #[must_use = "the goroutines handed back are in no queue"]
+    pub(crate) fn demote_runnext(&self) -> Option<GQueue<T>> {
+        let next = self.runnext.swap(ptr::null_mut(), Ordering::Acquire); // as in runqget
+        self.put_tail(NonNull::new(next)?)
+    }
+
     /// Takes half of this queue (n − n/2) into the ring of `to`, behind its tail, not published yet. Called by the owner
     /// of `to`; gives how many. Where the ring is empty and `runnext` allows it, takes that one.
     fn runqgrab(&self, to: &RunQ<T>, to_tail: u32, runnext: impl FnOnce() -> bool) -> u32 {
@@ -224,12 +226,8 @@ impl<T: Linked> RunQ<T> {
                 to.slot(to_tail.wrapping_add(i)).store(g, Ordering::Relaxed);
             }
             // Release: our reads come before the owner sees the slots free (Acquire of head in put_tail).
-            let claimed = self.head.compare_exchange(
-                head,
-                head.wrapping_add(n),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
+            let claimed =
+                self.head.compare_exchange(head, head.wrapping_add(n), Ordering::Release, Ordering::Relaxed);
             if claimed.is_ok() || !sound("runq: claim checked") {
                 return n;
             }
@@ -284,6 +282,15 @@ mod tests {
         assert_eq!(q.len(), 10);
         assert_eq!(drain(&q), [9, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert!(q.runqempty());
+    }
+
+    #[test]
+    fn a_demoted_runnext_comes_last() {
+        let q = RunQ::new();
+        (0..3).for_each(|i| assert!(q.runqput(node(i), true).is_none()));
+        assert!(q.demote_runnext().is_none());
+        assert_eq!(drain(&q), [0, 1, 2]);
+        assert!(q.demote_runnext().is_none());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::idle::acquirep;
 use crate::m::{self, M};
 use crate::p::P;
 use crate::sched::SCHED;
-use crate::{stack, syscall, sys, wake};
+use crate::{stack, sys, syscall, wake};
 use std::sync::atomic::Ordering;
 
 /// Dead Gs that a P keeps.
@@ -46,9 +46,11 @@ fn schedule(m: &'static M) {
     if let Some(lockedm) = M::of_raw(g.lockedm.load(Ordering::Relaxed)) {
         return syscall::startlockedm(m, lockedm);
     }
+    let p = m.the_p();
     if !inherit_time {
-        m.the_p().tick();
+        p.tick();
     }
+    p.switched();
     execute(m, g);
 }
 
@@ -110,7 +112,10 @@ fn stackalloc(p: &'static P, g: &'static G) -> stack::Stack {
         }
     };
     s.unwrap_or_else(|e| {
-        crate::fatal::fatal_with(format_args!("runtime: cannot allocate a goroutine stack: {e}"), "out of memory")
+        crate::fatal::fatal_with(
+            format_args!("runtime: cannot allocate a goroutine stack: {e}"),
+            "out of memory",
+        )
     })
 }
 

@@ -165,10 +165,12 @@ pub(crate) unsafe fn gopark_until(
 unsafe fn commit_until(w: Waiter, until: *mut ()) -> bool {
     let until = until.cast::<Until>();
     // SAFETY: the frame of the parked goroutine: nothing can wake it yet.
-    let (commit, arg, ticket, when) = unsafe { ((*until).commit, (*until).arg, (*until).ticket, (*until).when) };
+    let (commit, arg, ticket, when) =
+        unsafe { ((*until).commit, (*until).arg, (*until).ticket, (*until).when) };
     // Held back until the id is in the frame: it must not fire before.
     // SAFETY: `time_out` may be called once from anywhere; it goes through the ticket.
-    let id = unsafe { timer_add_noting(when, time_out, w.into_raw(), ticket.to_raw(), &raw mut (*until).timer) };
+    let id =
+        unsafe { timer_add_noting(when, time_out, w.into_raw(), ticket.to_raw(), &raw mut (*until).timer) };
     // SAFETY: gopark_timeout's caller promised.
     if unsafe { commit(w, arg) } {
         return true;

@@ -148,7 +148,8 @@ pub(crate) fn init(stack_size: usize) {
         }
     };
     // SAFETY: the whole table was just reserved; page-aligned. It costs memory only where it is touched.
-    unsafe { mem::commit(owners, n * size_of::<AtomicPtr<()>>()) }.expect("gosched: no memory for the stack table");
+    unsafe { mem::commit(owners, n * size_of::<AtomicPtr<()>>()) }
+        .expect("gosched: no memory for the stack table");
     SLAB.page.store(page, Ordering::Relaxed);
     SLAB.stride.store(stride, Ordering::Relaxed);
     SLAB.reciprocal.store((u64::MAX / stride as u64) + 1, Ordering::Relaxed);

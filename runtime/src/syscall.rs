@@ -128,17 +128,15 @@ pub(crate) fn startlockedm(m: &'static M, lockedm: &'static M) {
 /// assert!(n.unwrap() > 0);
 /// ```
 pub fn syscall<F: FnOnce() -> R, R>(f: F) -> R {
-    struct Announced(&'static G);
+    /// Back to what it was: announcements nest.
+    struct Announced(&'static G, bool);
     impl Drop for Announced {
         fn drop(&mut self) {
-            m::m_of(self.0).in_syscall.store(false, Ordering::Relaxed);
+            self.0.in_syscall.store(self.1, Ordering::Relaxed);
         }
     }
-    let _announced = m::getg().map(|g| {
-        // Relaxed: a hint for sysmon.
-        m::m_of(g).in_syscall.store(true, Ordering::Relaxed);
-        Announced(g)
-    });
+    // Relaxed: a hint for sysmon.
+    let _announced = m::getg().map(|g| Announced(g, g.in_syscall.swap(true, Ordering::Relaxed)));
     f()
 }
 

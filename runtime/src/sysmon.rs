@@ -5,9 +5,12 @@
 //!
 //! ```text
 //!   netpoll   if nobody has polled for 10 ms: queue what is ready
-//!   retake    a P whose time slice has lasted 10 ms while work waits, or that was seen in a `syscall(f)` for a whole
+//!   retake    a P whose goroutine has run 10 ms while work waits, or that was seen in a `syscall(f)` for a whole
 //!             round: take it from its M (m.rs: the handshake) and hand it to another
 //! ```
+//! A time slice of 10 ms in which *several* goroutines ran, each made runnable by the one before (runnext inherits), needs
+//! no such force: the P comes by the scheduler often enough to be asked. It is told to put the next one to the end.
+//!
 //! When every P has been idle for a while it sleeps for good; whoever takes an idle P wakes it (idle.rs). An idle process
 //! so does no wake-ups at all.
 
@@ -32,6 +35,10 @@ const IDLE_ROUNDS: u32 = 8;
 #[derive(Clone, Copy, Default)]
 struct Seen {
     schedtick: u32,
+    /// When this time slice was first seen.
+    slice_since: u64,
+    switches: u32,
+    /// When this goroutine was first seen on the processor. 0: nothing seen yet.
     when: u64,
     /// In `syscall(f)` in the round before.
     syscall: bool,
@@ -109,13 +116,19 @@ fn retake(now: u64, seen: &mut Vec<Seen>) -> bool {
             s.syscall = false;
             continue;
         }
-        let tick = p.schedtick();
-        if s.schedtick != tick || s.when == 0 {
-            *s = Seen { schedtick: tick, when: now, syscall: false };
+        let (schedtick, switches) = (p.schedtick(), p.switches());
+        if s.switches != switches || s.when == 0 {
+            if s.schedtick != schedtick || s.when == 0 {
+                s.slice_since = now;
+            } else if now - s.slice_since >= FORCE_PREEMPT_NS {
+                p.preempt();
+                s.slice_since = now;
+            }
+            *s = Seen { schedtick, slice_since: s.slice_since, switches, when: now, syscall: false };
             continue;
         }
         let Some(m) = M::of_raw(p.m_raw()) else { continue };
-        let in_syscall = m.in_syscall.load(Ordering::Relaxed);
+        let in_syscall = m.curg().is_some_and(|g| g.in_syscall.load(Ordering::Relaxed));
         let long = now - s.when >= FORCE_PREEMPT_NS;
         let due = long || (in_syscall && s.syscall);
         s.syscall = in_syscall;

@@ -79,7 +79,9 @@ fn the_order_is_the_one_of_the_rules() {
     unsafe {
         Config::new().procs(1).run(|| {
             let mut undisturbed = 0;
-            for (round, n) in [10, 255, 257, 258, 1000, 1000, 1000].iter().cycle().take(140).copied().enumerate() {
+            for (round, n) in
+                [10, 255, 257, 258, 1000, 1000, 1000].iter().cycle().take(140).copied().enumerate()
+            {
                 let Some((order, tick)) = observed(n) else { continue };
                 undisturbed += 1;
                 let mut rules = Rules { tick, ..Rules::default() };

@@ -50,7 +50,10 @@ fn a_goroutine_reports_its_overflow() {
     }
     for kind in ["main", "spawned"] {
         let said = overflow(kind);
-        assert!(said.contains("stack exceeds 262144-byte limit\nfatal error: stack overflow"), "{kind}: {said}");
+        assert!(
+            said.contains("stack exceeds 262144-byte limit\nfatal error: stack overflow"),
+            "{kind}: {said}"
+        );
         assert!(said.contains("started at") && said.contains("stack_overflow.rs"), "{kind}: {said}");
     }
     let said = overflow("named");

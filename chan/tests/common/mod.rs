@@ -1,6 +1,7 @@
 //! What the tests share. A test here runs on plain threads; `run` and `spawn` are the places to put goroutines in.
 #![allow(dead_code)]
 
+use gosched_chan::Chan;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -35,17 +36,15 @@ pub fn eventually(what: &str, mut cond: impl FnMut() -> bool) {
     }
 }
 
-/// Time enough for another thread to have come to its wait. Tests that use it are right without, only weaker.
+/// Time for others to get ahead. Tests that use it are right without, only weaker.
 pub fn settle() {
     thread::sleep(Duration::from_millis(3));
 }
 
-/// For what a test sees rightly only if `settle` was long enough: three of five times will do. (What is tried must be
-/// all but impossible for a wrong implementation.)
+/// Waits until so many senders and receivers wait on `c`.
 #[track_caller]
-pub fn mostly(mut right: impl FnMut() -> bool) {
-    let n = (0..5).filter(|_| right()).count();
-    assert!(n >= 3, "right {n} times out of 5");
+pub fn until_waiting<T>(c: &Chan<T>, senders: usize, receivers: usize) {
+    eventually("waiters", || c.__waiting() == (senders, receivers));
 }
 
 /// What a panic said.

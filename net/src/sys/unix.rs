@@ -6,6 +6,7 @@ use socket2::SockAddr;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
 /// -1 means errno.
@@ -101,6 +102,51 @@ pub(crate) fn send_vectored(fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize
     cvt(unsafe { libc::sendmsg(fd, &msg, SEND) })
 }
 
+/// A datagram, or the start of one, with its sender's address.
+pub(crate) fn recv_from(fd: RawFd, buf: &mut [u8], peek: bool) -> io::Result<(usize, SockAddr)> {
+    let flags = if peek { RECV | libc::MSG_PEEK } else { RECV };
+    // SAFETY: the closure fills storage and length as recvfrom defines it (a length of 0 for a sender without address);
+    // `buf` is writable for its length.
+    unsafe {
+        SockAddr::try_init(|storage, len| {
+            cvt(libc::recvfrom(fd, buf.as_mut_ptr().cast(), buf.len(), flags, storage.cast(), len))
+        })
+    }
+}
+
+pub(crate) fn send_to(fd: RawFd, buf: &[u8], to: &SockAddr) -> io::Result<usize> {
+    // SAFETY: `buf` and the address are readable for their lengths.
+    cvt(unsafe { libc::sendto(fd, buf.as_ptr().cast(), buf.len(), SEND, to.as_ptr().cast(), to.len()) })
+}
+
+/// An address of Unix sockets, as std has it. A socket without a name has the empty one.
+pub(crate) fn to_unix_addr(a: &SockAddr) -> io::Result<UnixAddr> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = a.as_abstract_namespace() {
+        return <UnixAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name);
+    }
+    a.as_unix().map_or_else(|| UnixAddr::from_pathname(""), Ok)
+}
+
+pub(crate) fn from_unix_addr(a: &UnixAddr) -> io::Result<SockAddr> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(a) {
+        use std::os::unix::ffi::OsStrExt;
+        let path = [&[0], name].concat();
+        return SockAddr::unix(std::ffi::OsStr::from_bytes(&path));
+    }
+    match a.as_pathname() {
+        Some(path) => SockAddr::unix(path),
+        None => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "a socket without a name cannot be addressed"))
+        }
+    }
+}
+
+pub(crate) fn is_would_block(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::WouldBlock
+}
+
 // ---------------------------------------------------------------------------------------------- opening, closing
 
 /// Accepts a connection: non-blocking, close-on-exec.
@@ -159,7 +205,8 @@ unsafe fn accept_raw(fd: RawFd, addr: *mut libc::sockaddr, len: *mut libc::sockl
 pub(crate) enum AcceptError {
     /// This connection came to nothing, the next one is as good as any.
     TryNext,
-    /// Something has run out, descriptors or memory: it comes back when others give theirs back.
+    /// Something has run out, descriptors, memory, or places in the poller (ENOSPC): it comes back when others give
+    /// theirs back.
     Exhausted,
     /// The listener is of no use.
     Real,
@@ -173,7 +220,6 @@ pub(crate) fn accept_error(e: &io::Error) -> AcceptError {
             | libc::ECONNRESET
             | libc::EINTR
             | libc::EPROTO
-            | libc::EPERM
             | libc::ENETDOWN
             | libc::ENOPROTOOPT
             | libc::EHOSTDOWN
@@ -181,7 +227,9 @@ pub(crate) fn accept_error(e: &io::Error) -> AcceptError {
             | libc::ENETUNREACH
             | libc::ETIMEDOUT,
         ) => AcceptError::TryNext,
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => AcceptError::Exhausted,
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC) => {
+            AcceptError::Exhausted
+        }
         _ => AcceptError::Real,
     }
 }
@@ -189,7 +237,7 @@ pub(crate) fn accept_error(e: &io::Error) -> AcceptError {
 /// Whether a connect(2) that gave this error goes on by itself.
 pub(crate) fn connect_goes_on(e: &io::Error) -> bool {
     // EINTR: the connection is made in the background all the same.
-    matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR | libc::EALREADY | libc::EAGAIN))
+    matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR | libc::EALREADY))
 }
 
 pub(crate) fn is_not_connected(e: &io::Error) -> bool {

@@ -11,7 +11,8 @@ static REGISTERED: AtomicBool = AtomicBool::new(false);
 /// there is a second thread of ours.
 pub(crate) fn register(wanted: bool) -> bool {
     // SAFETY: the command takes no memory.
-    let ok = wanted && unsafe { libc::syscall(libc::SYS_membarrier, CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) } == 0;
+    let ok =
+        wanted && unsafe { libc::syscall(libc::SYS_membarrier, CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) } == 0;
     // Relaxed: threads made later see it.
     REGISTERED.store(ok, Ordering::Relaxed);
     ok

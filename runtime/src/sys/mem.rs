@@ -124,7 +124,8 @@ pub(crate) fn max_guards() -> Option<usize> {
         return None;
     }
     // Two mappings a guard. At the limit malloc's own mmap begins to fail, so stay well below.
-    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|s| s.trim().parse().ok());
+    let limit =
+        std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|s| s.trim().parse().ok());
     Some(limit.unwrap_or(65_530usize) * 2 / 5)
 }
 
@@ -140,7 +141,12 @@ mod linux {
 
     /// # Safety
     /// As for `guard`.
-    pub(super) unsafe fn guard_by_madvise(first: usize, stride: usize, count: usize, len: usize) -> io::Result<()> {
+    pub(super) unsafe fn guard_by_madvise(
+        first: usize,
+        stride: usize,
+        count: usize,
+        len: usize,
+    ) -> io::Result<()> {
         let mut done = 0;
         // One call for many guards where the kernel offers it (a quarter of the cost).
         while count - done > 1 {

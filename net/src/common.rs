@@ -1,0 +1,177 @@
+//! What all sockets have in common, as methods: written once here for those whose kinds differ in nothing but the name.
+
+/// Methods of every socket. `$fd` is the shared `Fd`; `$this => $clone` makes a handle from it.
+macro_rules! socket_methods {
+    ($ours:ident) => {
+        impl $ours {
+            pub(crate) fn from_fd(fd: $crate::fd::Fd) -> $ours {
+                $ours { fd: std::sync::Arc::new(fd) }
+            }
+
+            /// Closes the socket at once, under every handle of it: parked and later calls fail with
+            /// `use of closed network connection` (`ErrorKind::ConnectionAborted`). The descriptor's number stays
+            /// reserved until the last handle is dropped. Parks until the calls that were under way have left.
+            ///
+            /// # Errors
+            /// The same error, where it was closed before.
+            pub fn close(&self) -> io::Result<()> {
+                self.fd.close()
+            }
+
+            /// A new handle on the same socket: settings, limits and `close` are common to both. Unlike std's it takes
+            /// no second descriptor.
+            ///
+            /// # Errors
+            /// Where the socket is closed.
+            pub fn try_clone(&self) -> io::Result<$ours> {
+                self.fd.with(|_| Ok($ours { fd: self.fd.clone() }))
+            }
+
+            /// Takes the error that is pending on the socket (SO_ERROR).
+            ///
+            /// # Errors
+            /// The system's, where the question itself fails.
+            pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+                self.fd.with(|s| SockRef::from(&s).take_error())
+            }
+
+            /// With `true`, calls on every handle that would park give `WouldBlock` instead. The descriptor itself is
+            /// non-blocking in either case.
+            ///
+            /// # Errors
+            /// Where the socket is closed.
+            pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+                self.fd.set_nonblocking(nonblocking)
+            }
+        }
+    };
+}
+
+/// Time limits and deadlines, for sockets that read and write.
+macro_rules! limit_methods {
+    ($ours:ident) => {
+        impl $ours {
+            /// A limit on how long each call that reads may park, `None` for none. A call that runs into it fails with
+            /// `WouldBlock`, which is what std gives on Unix. Counts from the moment the call parks.
+            ///
+            /// # Errors
+            /// `InvalidInput` for a duration of zero.
+            pub fn set_read_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
+                self.fd.set_timeout(Mode::Read, dur)
+            }
+
+            /// As `set_read_timeout`, for calls that write.
+            ///
+            /// # Errors
+            /// `InvalidInput` for a duration of zero.
+            pub fn set_write_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
+                self.fd.set_timeout(Mode::Write, dur)
+            }
+
+            /// The limit on each call that reads.
+            ///
+            /// # Errors
+            /// Where the socket is closed.
+            pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+                self.fd.timeout(Mode::Read)
+            }
+
+            /// The limit on each call that writes.
+            ///
+            /// # Errors
+            /// Where the socket is closed.
+            pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+                self.fd.timeout(Mode::Write)
+            }
+
+            /// The moment after which calls that read or write fail with `TimedOut`, `None` for never. It holds for
+            /// calls that are parked already and for all later ones, until it is moved; it wins over data that is ready.
+            ///
+            /// # Errors
+            /// Where the socket is closed.
+            pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+                self.fd.set_deadline(&[Mode::Read, Mode::Write], deadline)
+            }
+
+            /// As `set_deadline`, for calls that read.
+            ///
+            /// # Errors
+            /// Where the socket is closed.
+            pub fn set_read_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+                self.fd.set_deadline(&[Mode::Read], deadline)
+            }
+
+            /// As `set_deadline`, for calls that write.
+            ///
+            /// # Errors
+            /// Where the socket is closed.
+            pub fn set_write_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+                self.fd.set_deadline(&[Mode::Write], deadline)
+            }
+        }
+    };
+}
+
+/// `Read` and `Write` for a stream and for a reference to one.
+macro_rules! stream_traits {
+    ($ours:ident) => {
+        impl Read for &$ours {
+            #[inline]
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                self.fd.read(buf.len(), |fd| sys::recv(fd, buf, 0))
+            }
+
+            fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                let len = bufs.iter().take(sys::MAX_SLICES).map(|b| b.len()).sum();
+                self.fd.read(len, |fd| sys::recv_vectored(fd, bufs))
+            }
+        }
+
+        impl Write for &$ours {
+            #[inline]
+            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+                self.fd.write(buf.len(), |fd| sys::send(fd, buf))
+            }
+
+            fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                let len = bufs.iter().take(sys::MAX_SLICES).map(|b| b.len()).sum();
+                self.fd.write(len, |fd| sys::send_vectored(fd, bufs))
+            }
+
+            /// Nothing is held back here.
+            #[inline]
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl Read for $ours {
+            #[inline]
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                (&*self).read(buf)
+            }
+
+            fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                (&*self).read_vectored(bufs)
+            }
+        }
+
+        impl Write for $ours {
+            #[inline]
+            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+                (&*self).write(buf)
+            }
+
+            fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                (&*self).write_vectored(bufs)
+            }
+
+            #[inline]
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+    };
+}
+
+pub(crate) use {limit_methods, socket_methods, stream_traits};

@@ -1,0 +1,191 @@
+//! UDP.
+
+use crate::common::{limit_methods, socket_methods};
+use crate::fd::{Fd, Kind};
+use crate::polldesc::Mode;
+use crate::resolve::each_addr;
+use crate::sys;
+use socket2::{Domain, SockRef, Socket, Type};
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A UDP socket: [`std::net::UdpSocket`] whose blocking calls park the goroutine.
+///
+/// One receiver and one sender are inside at a time; others wait for their turn.
+///
+/// # Examples
+/// ```
+/// use gosched_net::UdpSocket;
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe {
+///     gosched_runtime::run(|| {
+///         let (a, b) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+///         a.send_to(b"hello", b.local_addr()?)?;
+///         let mut buf = [0; 16];
+///         let (n, from) = b.recv_from(&mut buf)?;
+///         assert_eq!((&buf[..n], from), (&b"hello"[..], a.local_addr()?));
+///         Ok(())
+///     })
+/// }
+/// # }
+/// ```
+pub struct UdpSocket {
+    pub(crate) fd: Arc<Fd>,
+}
+
+socket_methods!(UdpSocket);
+limit_methods!(UdpSocket);
+
+/// An option that the system keeps: a setter and a getter, or the one that there is.
+macro_rules! options {
+    ($($(#[$doc:meta])* $name:ident($($a:ident: $t:ty),*) -> $r:ty = $call:ident;)*) => {
+        impl UdpSocket {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// The system's.
+            pub fn $name(&self, $($a: $t),*) -> io::Result<$r> {
+                self.fd.with(|s| SockRef::from(&s).$call($($a),*))
+            }
+        )*}
+    };
+}
+
+options! {
+    /// Allows sending to broadcast addresses (SO_BROADCAST).
+    set_broadcast(on: bool) -> () = set_broadcast;
+    /// Whether sending to broadcast addresses is allowed.
+    broadcast() -> bool = broadcast;
+    /// The time to live of packets sent (IP_TTL).
+    set_ttl(ttl: u32) -> () = set_ttl_v4;
+    /// The time to live of packets sent.
+    ttl() -> u32 = ttl_v4;
+    /// Whether multicast packets that are sent also come back (IP_MULTICAST_LOOP).
+    set_multicast_loop_v4(on: bool) -> () = set_multicast_loop_v4;
+    /// Whether multicast packets that are sent also come back.
+    multicast_loop_v4() -> bool = multicast_loop_v4;
+    /// The time to live of multicast packets (IP_MULTICAST_TTL).
+    set_multicast_ttl_v4(ttl: u32) -> () = set_multicast_ttl_v4;
+    /// The time to live of multicast packets.
+    multicast_ttl_v4() -> u32 = multicast_ttl_v4;
+    /// Whether IPv6 multicast packets that are sent also come back (IPV6_MULTICAST_LOOP).
+    set_multicast_loop_v6(on: bool) -> () = set_multicast_loop_v6;
+    /// Whether IPv6 multicast packets that are sent also come back.
+    multicast_loop_v6() -> bool = multicast_loop_v6;
+    /// Joins a multicast group on the interface with this address (0.0.0.0: the system chooses).
+    join_multicast_v4(multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> () = join_multicast_v4;
+    /// Leaves a multicast group.
+    leave_multicast_v4(multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> () = leave_multicast_v4;
+    /// Joins an IPv6 multicast group on the interface of this index (0: the system chooses).
+    join_multicast_v6(multiaddr: &Ipv6Addr, interface: u32) -> () = join_multicast_v6;
+    /// Leaves an IPv6 multicast group.
+    leave_multicast_v6(multiaddr: &Ipv6Addr, interface: u32) -> () = leave_multicast_v6;
+}
+
+impl UdpSocket {
+    /// Binds to the first of the addresses that can be bound. Port 0 lets the system choose. A name is resolved first,
+    /// which blocks the thread.
+    ///
+    /// # Errors
+    /// Of the last address tried; `InvalidInput` where there is none.
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
+        each_addr(addr, |addr| {
+            let s = Socket::new(Domain::for_address(*addr), Type::DGRAM.nonblocking(), None)?;
+            s.bind(&(*addr).into())?;
+            Ok(UdpSocket::from_fd(Fd::new(s.into(), Kind::Other, false)?))
+        })
+    }
+
+    /// Fixes the other end: `send` goes there, and only what comes from there is received. Does not park.
+    ///
+    /// # Errors
+    /// Of the last address tried; `InvalidInput` where there is none.
+    pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
+        each_addr(addr, |addr| self.fd.with(|s| SockRef::from(&s).connect(&(*addr).into())))
+    }
+
+    /// Sends a datagram to the first of the addresses, parking while the send buffer is full.
+    ///
+    /// # Errors
+    /// `InvalidInput` where there is no address; else the system's.
+    pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
+        let Some(addr) = addr.to_socket_addrs()?.next() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to"));
+        };
+        let addr = addr.into();
+        self.fd.call(Mode::Write, |fd| sys::send_to(fd, buf, &addr))
+    }
+
+    /// Sends a datagram to where the socket is connected to, parking while the send buffer is full.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.fd.call(Mode::Write, |fd| sys::send(fd, buf))
+    }
+
+    /// Parks until a datagram comes; gives its length and sender. What does not fit into `buf` is lost.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (n, from) = self.fd.call(Mode::Read, |fd| sys::recv_from(fd, buf, false))?;
+        Ok((n, sys::to_socket_addr(&from)?))
+    }
+
+    /// As [`recv_from`](UdpSocket::recv_from), leaving the datagram there.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (n, from) = self.fd.call(Mode::Read, |fd| sys::recv_from(fd, buf, true))?;
+        Ok((n, sys::to_socket_addr(&from)?))
+    }
+
+    /// Parks until a datagram comes; gives its length. What does not fit into `buf` is lost.
+    ///
+    /// # Errors
+    /// The system's, `ConnectionRefused` for one where the socket is connected and nobody is there.
+    pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.call(Mode::Read, |fd| sys::recv(fd, buf, 0))
+    }
+
+    /// As [`recv`](UdpSocket::recv), leaving the datagram there.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.call(Mode::Read, |fd| sys::peek(fd, buf))
+    }
+
+    /// The address that the socket is connected to.
+    ///
+    /// # Errors
+    /// The system's, `NotConnected` for one.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).peer_addr()?))
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).local_addr()?))
+    }
+}
+
+impl fmt::Debug for UdpSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut d = f.debug_struct("UdpSocket");
+        if let Ok(addr) = self.local_addr() {
+            d.field("addr", &addr);
+        }
+        d.field("fd", &self.fd.number()).finish()
+    }
+}

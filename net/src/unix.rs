@@ -1,0 +1,229 @@
+//! Unix stream sockets.
+//!
+//! Their short reads say nothing (a read stops at passed descriptors and at a change of the sender's credentials), so
+//! the drained mark of fd.rs is not used here.
+
+use crate::common::{limit_methods, socket_methods, stream_traits};
+use crate::fd::{Fd, Kind};
+use crate::polldesc::Mode;
+use crate::sys;
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::iter::FusedIterator;
+use std::net::Shutdown;
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A connection between processes of one machine: [`std::os::unix::net::UnixStream`] whose blocking calls park the
+/// goroutine.
+///
+/// # Examples
+/// ```
+/// use gosched_net::UnixStream;
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe {
+///     gosched_runtime::run(|| {
+///         let (mut a, mut b) = UnixStream::pair()?;
+///         a.write_all(b"hello")?;
+///         let mut buf = [0; 5];
+///         b.read_exact(&mut buf)?;
+///         assert_eq!(&buf, b"hello");
+///         Ok(())
+///     })
+/// }
+/// # }
+/// ```
+pub struct UnixStream {
+    pub(crate) fd: Arc<Fd>,
+}
+
+socket_methods!(UnixStream);
+limit_methods!(UnixStream);
+stream_traits!(UnixStream);
+
+impl UnixStream {
+    /// Connects to the socket at `path`. Where the listener's queue is full this blocks the thread: the system offers no
+    /// event to park for.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn connect<P: AsRef<Path>>(path: P) -> io::Result<UnixStream> {
+        UnixStream::connect_raw(&SockAddr::unix(path)?)
+    }
+
+    /// As [`connect`](UnixStream::connect), to an address that may be abstract.
+    ///
+    /// # Errors
+    /// The system's; `InvalidInput` for an address without a name.
+    pub fn connect_addr(addr: &SocketAddr) -> io::Result<UnixStream> {
+        UnixStream::connect_raw(&sys::from_unix_addr(addr)?)
+    }
+
+    fn connect_raw(addr: &SockAddr) -> io::Result<UnixStream> {
+        let s = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        match s.connect(addr) {
+            Err(e) if sys::is_would_block(&e) => {
+                s.set_nonblocking(false)?;
+                s.connect(addr)?;
+                s.set_nonblocking(true)?;
+            }
+            r => r?,
+        }
+        Ok(UnixStream::from_fd(Fd::new(s.into(), Kind::Stream, false)?))
+    }
+
+    /// Two ends of a connection without names.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        let (a, b) = Socket::pair(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        let ours =
+            |s: Socket| Ok::<_, io::Error>(UnixStream::from_fd(Fd::new(s.into(), Kind::Stream, false)?));
+        Ok((ours(a)?, ours(b)?))
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).local_addr()?))
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// The system's, `NotConnected` for one.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).peer_addr()?))
+    }
+
+    /// Ends reading, writing, or both, on every handle. Does not park; calls parked in an ended direction return.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.fd.with(|s| SockRef::from(&s).shutdown(how))
+    }
+}
+
+/// What std's Debug shows of a Unix socket.
+macro_rules! debug_unix {
+    ($ours:ident) => {
+        impl fmt::Debug for $ours {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut d = f.debug_struct(stringify!($ours));
+                d.field("fd", &self.fd.number());
+                if let Ok(addr) = self.local_addr() {
+                    d.field("local", &addr);
+                }
+                if let Ok(peer) = self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).peer_addr()?)) {
+                    d.field("peer", &peer);
+                }
+                d.finish()
+            }
+        }
+    };
+}
+pub(crate) use debug_unix;
+
+debug_unix!(UnixStream);
+debug_unix!(UnixListener);
+
+/// A Unix socket that accepts connections: [`std::os::unix::net::UnixListener`] whose `accept` parks the goroutine.
+///
+/// As in std, the file at its path stays when it is closed or dropped.
+pub struct UnixListener {
+    pub(crate) fd: Arc<Fd>,
+}
+
+socket_methods!(UnixListener);
+
+impl UnixListener {
+    /// Listens at `path`, which must not exist yet.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixListener> {
+        UnixListener::bind_raw(&SockAddr::unix(path)?)
+    }
+
+    /// Listens at an address that may be abstract.
+    ///
+    /// # Errors
+    /// The system's; `InvalidInput` for an address without a name.
+    pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixListener> {
+        UnixListener::bind_raw(&sys::from_unix_addr(addr)?)
+    }
+
+    fn bind_raw(addr: &SockAddr) -> io::Result<UnixListener> {
+        let s = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        s.bind(addr)?;
+        s.listen(sys::default_backlog())?;
+        Ok(UnixListener::from_fd(Fd::new(s.into(), Kind::Other, false)?))
+    }
+
+    /// Parks until a connection comes, and gives it with the address of its other end. A lack of descriptors or memory
+    /// is waited out, as [`TcpListener::accept`](crate::TcpListener::accept) does.
+    ///
+    /// # Errors
+    /// Where no later accept could succeed; `TimedOut` when the deadline passes, `WouldBlock` with
+    /// `set_nonblocking(true)`.
+    pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let name = || self.local_addr().map_or_else(|_| "a closed listener".into(), |a| format!("{a:?}"));
+        let (sock, addr) = self.fd.accept_with(name, false, |_| ())?;
+        Ok((UnixStream::from_fd(sock), sys::to_unix_addr(&addr)?))
+    }
+
+    /// The connections, one after the other, without end.
+    pub fn incoming(&self) -> UnixIncoming<'_> {
+        UnixIncoming { listener: self }
+    }
+
+    /// The address it listens at.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).local_addr()?))
+    }
+
+    /// The moment after which `accept` fails with `TimedOut`, `None` for never.
+    ///
+    /// # Errors
+    /// Where the listener is closed.
+    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+        self.fd.set_deadline(&[Mode::Read], deadline)
+    }
+}
+
+impl<'a> IntoIterator for &'a UnixListener {
+    type Item = io::Result<UnixStream>;
+    type IntoIter = UnixIncoming<'a>;
+    fn into_iter(self) -> UnixIncoming<'a> {
+        self.incoming()
+    }
+}
+
+/// The connections of a listener: see [`UnixListener::incoming`].
+#[must_use = "an iterator accepts nothing until it is asked to"]
+#[derive(Debug)]
+pub struct UnixIncoming<'a> {
+    listener: &'a UnixListener,
+}
+
+impl Iterator for UnixIncoming<'_> {
+    type Item = io::Result<UnixStream>;
+    fn next(&mut self) -> Option<io::Result<UnixStream>> {
+        Some(self.listener.accept().map(|(s, _)| s))
+    }
+}
+
+impl FusedIterator for UnixIncoming<'_> {}

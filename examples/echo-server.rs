@@ -89,8 +89,8 @@ impl Server {
             let number = self.accepted.fetch_add(1, Relaxed);
             let Ok(handle) = stream.try_clone() else { continue }; // closed: it cannot be, nobody else has it yet
             self.open.lock().insert(number, handle);
-            self.handlers.add(1);
-            let connection = Connection { server: self.clone(), number, stream };
+            let _counted = Counted::new(&self.handlers);
+            let connection = Connection { server: self.clone(), number, stream, _counted };
             go!({
                 if connection.server.echo(&connection.stream).is_err() {
                     connection.server.failed.fetch_add(1, Relaxed);
@@ -175,18 +175,33 @@ impl Server {
     }
 }
 
-/// A connection that a goroutine serves: taken off the list, closed and counted out however the goroutine ends.
+/// A connection that a goroutine serves: however that ends, it is taken off the list, closed (the handle in here is the
+/// last one then) and counted out, in this order.
 struct Connection {
     server: Arc<Server>,
     number: u64,
     stream: TcpStream,
+    _counted: Counted,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // After this the handle in here is the last one: the connection is closed with it.
         self.server.open.lock().remove(&self.number);
-        self.server.handlers.done();
+    }
+}
+
+struct Counted(WaitGroup);
+
+impl Counted {
+    fn new(wg: &WaitGroup) -> Counted {
+        wg.add(1);
+        Counted(wg.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.done();
     }
 }
 

@@ -272,7 +272,11 @@ unsafe impl Send for SemaState {}
 
 impl Sema {
     pub(crate) const fn new() -> Sema {
-        Sema(Mutex::new(SemaState { units: 0, head: None, tail: None }))
+        Sema::with_units(0)
+    }
+
+    pub(crate) const fn with_units(units: u64) -> Sema {
+        Sema(Mutex::new(SemaState { units, head: None, tail: None }))
     }
 
     /// Takes a unit, parking until there is one.

@@ -14,7 +14,7 @@
 //!      Poller ── mio, behind the scheduler's Netpoll seam   poller.rs
 //! ```
 //! A file uses only those before it in this list: loom, parkword, deadline, polldesc, sys, poller, fdmutex, fd, accept,
-//! common, resolve, tcp, tcp_listener, udp, unix, unix_datagram, convert.
+//! common, resolve, tcp, tcp_listener, udp, unix, unix_datagram, dial, convert.
 
 // A build for the models holds the modelled files alone.
 #![cfg_attr(gosched_loom, allow(dead_code))]
@@ -30,6 +30,8 @@ mod common;
 mod convert;
 #[cfg(not(gosched_loom))]
 mod deadline;
+#[cfg(not(gosched_loom))]
+mod dial;
 #[cfg(not(gosched_loom))]
 mod fd;
 #[cfg(not(gosched_loom))]
@@ -53,6 +55,10 @@ mod unix;
 #[cfg(not(gosched_loom))]
 mod unix_datagram;
 
+#[cfg(not(gosched_loom))]
+pub use dial::{Conn, dial};
+#[cfg(not(gosched_loom))]
+pub use resolve::lookup_host;
 #[cfg(not(gosched_loom))]
 pub use tcp::TcpStream;
 #[cfg(not(gosched_loom))]

@@ -192,3 +192,36 @@ fn a_descriptor_passed_along_does_not_hide_what_follows_it() {
         assert_eq!(got, 5);
     }
 }
+
+#[test]
+fn dial_reaches_every_network() {
+    let _alone = alone();
+    let (l, addr) = listener();
+    let place = Place::new("dial");
+    let unix = UnixListener::bind(&place.0).unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = udp.local_addr().unwrap().to_string();
+    let name = format!("localhost:{}", addr.port());
+    for (network, addr) in [("tcp", &addr.to_string()), ("tcp4", &name)] {
+        let mut conn = gosched_net::dial(network, addr).unwrap();
+        conn.write_all(b"dial").unwrap();
+        let (mut served, _) = l.accept().unwrap();
+        assert_eq!(served.read(&mut [0; 8]).unwrap(), 4);
+        served.write_all(b"ok").unwrap();
+        assert_eq!(conn.read(&mut [0; 8]).unwrap(), 2);
+        conn.try_clone().unwrap().close().unwrap();
+        assert_closed(conn.read(&mut [0; 8]));
+    }
+    let mut conn = gosched_net::dial("unix", place.0.to_str().unwrap()).unwrap();
+    conn.write_all(b"u").unwrap();
+    assert_eq!(unix.accept().unwrap().0.read(&mut [0; 8]).unwrap(), 1);
+    let mut conn = gosched_net::dial("udp", &at).unwrap();
+    conn.write_all(b"datagram").unwrap();
+    let (n, from) = udp.recv_from(&mut [0; 16]).unwrap();
+    assert_eq!(n, 8);
+    udp.send_to(b"back", from).unwrap();
+    assert_eq!(conn.read(&mut [0; 16]).unwrap(), 4);
+    for (network, addr) in [("token-ring", &at), ("tcp6", &at), ("udp6", &at)] {
+        assert_eq!(gosched_net::dial(network, addr).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}

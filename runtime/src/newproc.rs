@@ -226,7 +226,7 @@ struct Packet<T> {
     id: AtomicU64,
 }
 
-const DONE: *mut () = 1 as *mut ();
+const DONE: *mut () = ptr::without_provenance_mut(1);
 
 // SAFETY: `state` hands `result` over from one side to the other (above); T moves between them.
 unsafe impl<T: Send> Sync for Packet<T> {}

@@ -123,7 +123,7 @@ fn sleep_g(t: Instant) {
 }
 
 /// Left in the waiter's word by a deadline that won. No waker leaves this address.
-const TIMED_OUT: *mut () = 1 as *mut ();
+const TIMED_OUT: *mut () = std::ptr::without_provenance_mut(1);
 
 /// What `commit_until` needs of the parked goroutine's frame.
 struct Until {

@@ -213,22 +213,23 @@ fn a_spinning_goroutine_stops_nobody() {
 #[test]
 fn blocking_announced_or_not_stops_nobody() {
     rt(|| {
-        let blockers: Vec<_> = (0..4)
+        // std's channels block the thread. The goroutines are freed only after the others have had their turn.
+        let (txs, blockers): (Vec<_>, Vec<_>) = (0..6)
             .map(|i| {
-                spawn(move || match i % 2 {
-                    0 => std::thread::sleep(Duration::from_millis(300)),
-                    _ => syscall(|| std::thread::sleep(Duration::from_millis(300))),
-                })
+                let (tx, rx) = std::sync::mpsc::channel::<()>();
+                let blocks = move || match i % 2 {
+                    0 => rx.recv(),
+                    _ => syscall(|| rx.recv()),
+                };
+                (tx, spawn(move || blocks().unwrap()))
             })
-            .collect();
-        let t = Instant::now();
-        let mut rounds = 0;
-        while t.elapsed() < Duration::from_millis(250) {
+            .unzip();
+        for _ in 0..10 {
             spawn(|| yield_now()).join().unwrap();
             sleep(Duration::from_millis(1));
-            rounds += 1;
         }
-        assert!(rounds >= 2, "the others ran {rounds} rounds while four goroutines blocked");
+        assert!(blockers.iter().all(|h| !h.is_finished()));
+        txs.into_iter().for_each(|tx| tx.send(()).unwrap());
         blockers.into_iter().for_each(|h| h.join().unwrap());
     });
 }

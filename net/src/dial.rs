@@ -1,0 +1,181 @@
+//! `dial`: a connection by the name of its network and its address, as Go's net.Dial.
+
+use crate::resolve::lookup;
+use crate::tcp::TcpStream;
+use crate::udp::UdpSocket;
+use crate::unix::UnixStream;
+use crate::unix_datagram::UnixDatagram;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
+
+/// A connection of some network: see [`dial`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Conn {
+    /// Of `tcp`, `tcp4`, `tcp6`.
+    Tcp(TcpStream),
+    /// Of `udp`, `udp4`, `udp6`: a read is a datagram, a write is one.
+    Udp(UdpSocket),
+    /// Of `unix`.
+    Unix(UnixStream),
+    /// Of `unixgram`: a read is a datagram, a write is one.
+    UnixDatagram(UnixDatagram),
+}
+
+/// Connects to `addr` on `network`: `tcp`, `tcp4`, `tcp6`, `udp`, `udp4`, `udp6` with `host:port`, `unix`, `unixgram`
+/// with a path. Parks, also while a name is looked up; never blocks a P for that.
+///
+/// # Errors
+/// `InvalidInput` for a network that there is not, or a name without an address of that network; else the error of the
+/// last address tried.
+///
+/// # Examples
+/// ```
+/// use gosched_net::{TcpListener, dial};
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe {
+///     gosched_runtime::run(|| {
+///         let listener = TcpListener::bind("127.0.0.1:0")?;
+///         let mut conn = dial("tcp", &listener.local_addr()?.to_string())?;
+///         conn.write_all(b"hello")?;
+///         let mut buf = [0; 5];
+///         listener.accept()?.0.read_exact(&mut buf)?;
+///         assert_eq!(&buf, b"hello");
+///         Ok(())
+///     })
+/// }
+/// # }
+/// ```
+pub fn dial(network: &str, addr: &str) -> io::Result<Conn> {
+    let wanted: fn(&SocketAddr) -> bool = match network {
+        "unix" => return UnixStream::connect(addr).map(Conn::Unix),
+        "unixgram" => {
+            let s = UnixDatagram::unbound()?;
+            s.connect(addr)?;
+            return Ok(Conn::UnixDatagram(s));
+        }
+        "tcp" | "udp" => |_| true,
+        "tcp4" | "udp4" => SocketAddr::is_ipv4,
+        "tcp6" | "udp6" => SocketAddr::is_ipv6,
+        _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("unknown network {network}"))),
+    };
+    let mut addrs = lookup(addr)?;
+    addrs.retain(wanted);
+    if network.starts_with("tcp") {
+        return TcpStream::connect(&addrs[..]).map(Conn::Tcp);
+    }
+    let Some(first) = addrs.first() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses"));
+    };
+    let own: SocketAddr =
+        if first.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let s = UdpSocket::bind(own)?;
+    s.connect(first)?;
+    Ok(Conn::Udp(s))
+}
+
+/// The same call on whatever it is.
+macro_rules! each {
+    ($conn:expr, $s:ident => $call:expr) => {
+        match $conn {
+            Conn::Tcp($s) => $call,
+            Conn::Udp($s) => $call,
+            Conn::Unix($s) => $call,
+            Conn::UnixDatagram($s) => $call,
+        }
+    };
+}
+
+impl Conn {
+    /// Closes it, under every handle: parked and later calls fail with `use of closed network connection`.
+    ///
+    /// # Errors
+    /// Where it was closed before.
+    pub fn close(&self) -> io::Result<()> {
+        each!(self, s => s.close())
+    }
+
+    /// A new handle on the same connection.
+    ///
+    /// # Errors
+    /// Where it is closed.
+    pub fn try_clone(&self) -> io::Result<Conn> {
+        Ok(match self {
+            Conn::Tcp(s) => Conn::Tcp(s.try_clone()?),
+            Conn::Udp(s) => Conn::Udp(s.try_clone()?),
+            Conn::Unix(s) => Conn::Unix(s.try_clone()?),
+            Conn::UnixDatagram(s) => Conn::UnixDatagram(s.try_clone()?),
+        })
+    }
+
+    /// The moment after which calls fail with `TimedOut`, those that are parked already included; `None` for never.
+    ///
+    /// # Errors
+    /// Where it is closed.
+    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+        each!(self, s => s.set_deadline(deadline))
+    }
+
+    /// As [`set_deadline`](Conn::set_deadline), for reads.
+    ///
+    /// # Errors
+    /// Where it is closed.
+    pub fn set_read_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+        each!(self, s => s.set_read_deadline(deadline))
+    }
+
+    /// As [`set_deadline`](Conn::set_deadline), for writes.
+    ///
+    /// # Errors
+    /// Where it is closed.
+    pub fn set_write_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+        each!(self, s => s.set_write_deadline(deadline))
+    }
+}
+
+impl Read for &Conn {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Conn::Tcp(s) => (&*s).read(buf),
+            Conn::Udp(s) => s.recv(buf),
+            Conn::Unix(s) => (&*s).read(buf),
+            Conn::UnixDatagram(s) => s.recv(buf),
+        }
+    }
+}
+
+impl Write for &Conn {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Conn::Tcp(s) => (&*s).write(buf),
+            Conn::Udp(s) => s.send(buf),
+            Conn::Unix(s) => (&*s).write(buf),
+            Conn::UnixDatagram(s) => s.send(buf),
+        }
+    }
+
+    /// Nothing is held back here.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Conn {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+}
+
+impl Write for Conn {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -47,8 +47,8 @@
 pub use gosched_chan::select;
 #[doc(inline)]
 pub use gosched_runtime::{
-    Builder, Config, GoroutineId, JoinHandle, OsThreadLock, go, goexit, goid, gomaxprocs, lock_os_thread, num_cpu,
-    num_goroutine, run, spawn, syscall, yield_now,
+    Builder, Config, GoroutineId, JoinHandle, OsThreadLock, go, goexit, goid, gomaxprocs, lock_os_thread,
+    num_cpu, num_goroutine, run, spawn, syscall, yield_now,
 };
 
 /// Channels and `select!`.

@@ -82,10 +82,11 @@ fn one_sender_and_one_receiver_keep_the_order() {
 
 #[test]
 fn parked_receivers_are_served_in_the_order_of_their_coming() {
-    rt(|| {
-        let (ch, got) = (Chan::new(0), Chan::new(100));
-        for i in 0..100usize {
-            let (ch, got, started) = (ch.clone(), got.clone(), Chan::new(0));
+    const N: usize = 20;
+    let round = || {
+        let (ch, got) = (Chan::new(0), Chan::new(N));
+        for i in 0..N {
+            let (ch, got, started) = (ch.clone(), got.clone(), Chan::<()>::new(0));
             let here = started.clone();
             go!({
                 here.close();
@@ -93,18 +94,17 @@ fn parked_receivers_are_served_in_the_order_of_their_coming() {
                 got.send((i, v));
             });
             started.recv();
-            // It has run to its park where nothing disturbed it. Where something did, the order may be another.
-            yield_now();
+            settle(); // it has gone on to its park by now, unless the machine is very busy
         }
-        settle();
-        (0..100).for_each(|v| ch.send(v));
-        let pairs: Vec<_> = (0..100).map(|_| got.recv().unwrap()).collect();
+        (0..N).for_each(|v| ch.send(v));
+        let pairs: Vec<_> = (0..N).map(|_| got.recv().unwrap()).collect();
         let mut values: Vec<_> = pairs.iter().map(|p| p.1).collect();
         values.sort_unstable();
-        assert!(values.into_iter().eq(0..100));
-        let in_order = pairs.iter().filter(|(i, v)| i == v).count();
-        assert!(in_order >= 50, "{in_order} of 100 in order: {pairs:?}");
-    });
+        assert!(values.into_iter().eq(0..N));
+        pairs.iter().all(|(i, v)| i == v)
+    };
+    // In any other order than the one of their coming, no round in which nothing was late would do.
+    rt(move || assert!((0..50).any(|_| round()), "in no round in order"));
 }
 
 #[test]
@@ -384,9 +384,13 @@ fn timeouts_race_with_values_and_none_is_lost() {
                     spawn(move || {
                         let (mut rng, mut sent) = (Rng(s + 1), 0);
                         for i in 0..300 {
-                            match ch.send_timeout(census.make(i), Duration::from_micros(rng.below(100) as u64)) {
+                            match ch
+                                .send_timeout(census.make(i), Duration::from_micros(rng.below(100) as u64))
+                            {
                                 Ok(()) => sent += 1,
-                                Err(SendTimeoutError::Timeout(v)) => assert_eq!(v.id, i, "the value comes back"),
+                                Err(SendTimeoutError::Timeout(v)) => {
+                                    assert_eq!(v.id, i, "the value comes back")
+                                }
                                 Err(SendTimeoutError::Closed(_)) => panic!("nobody closes"),
                             }
                         }
@@ -424,7 +428,8 @@ fn goroutines_and_plain_threads_share_a_channel() {
         for cap in [0, 3] {
             let ch = Chan::new(cap);
             let count = |rx: Receiver<usize>| rx.iter().fold((0, 0), |(n, sum), v| (n + 1, sum + v));
-            let rg: Vec<_> = (0..4).map(|_| (ch.receiver(), count)).map(|(r, f)| spawn(move || f(r))).collect();
+            let rg: Vec<_> =
+                (0..4).map(|_| (ch.receiver(), count)).map(|(r, f)| spawn(move || f(r))).collect();
             let rt: Vec<_> =
                 (0..2).map(|_| (ch.receiver(), count)).map(|(r, f)| thread::spawn(move || f(r))).collect();
             let work = |tx: Sender<usize>| (1..=300).for_each(|i| tx.send(i));

@@ -6,6 +6,8 @@
 //! ```
 //! What it measures and prints is in README.md. (`cargo build --release` puts a program without LTO in the same place.)
 //!
+//! Run it beside a peer: a program with the same command line, whose lines differ only in the name.
+//!
 //! The whole program runs inside one `run`, on the main goroutine, as a Go program's `main` does.
 
 mod chans;

@@ -1,7 +1,7 @@
 //! Go's channels and `select` for gosched.
 //!
 //! [`Chan`] is Go's `chan T`, [`Sender`] and [`Receiver`] its two directions; [`select!`] is the statement, [`Select`] the
-//! case list built at run time; [`after`], [`tick`] and [`never`] are channels of the clock. Every operation works on a
+//! case list built at run time; [`after`], [`tick`] and [`never()`] are channels of the clock. Every operation works on a
 //! goroutine, which parks where it must wait, and on any other thread, which blocks. The user's crate is `gosched`, which
 //! has all of this as `gosched::chan`.
 //!
@@ -39,7 +39,9 @@
 //! scase.rs    the cases of a select
 //! select.rs   selectgo
 //! macros.rs   select!
-//! handle.rs   Chan, Sender, Receiver and their iterators
+//! handle.rs   Chan, Sender, Receiver
+//! iter.rs     their iterators
+//! slot.rs     a place for a value of unknown type
 //! reflect.rs  Select
 //! time.rs     after, tick, never, TimerChan
 //! ```
@@ -57,6 +59,7 @@ mod reflect;
 mod scase;
 mod select;
 mod send;
+mod slot;
 mod sudog;
 mod time;
 

@@ -22,16 +22,15 @@
 //! An operation that is dropped gives back what it holds: the receiver looks again, first in its queue; the reserved room
 //! goes to the next sender; a value received is dropped. Then it panics, for it is a bug.
 
-use crate::buf::Elemtype;
 use crate::error::{SelectTimeoutError, TrySelectError};
 use crate::handle::{Chan, Receiver, Sender};
 use crate::hchan::{Block, Hchan};
 use crate::scase::{Dir, Fired, Scase, send_on_closed};
 use crate::select::{__forever, How, Scratch, selectgo};
 use crate::send::{Sent, chansend_reserved, release_reserved};
+use crate::slot::Slot;
 use crate::sudog::{Sudog, Wake};
 use gosched_runtime::park;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -109,56 +108,6 @@ impl<H: SendHandle + ?Sized> SendHandle for &H {
 }
 impl<H: RecvHandle + ?Sized> RecvHandle for &H {
     type Item = H::Item;
-}
-
-/// A place for one value of a type that is not known here: inline where it is small. It owns the place, not the value.
-struct Slot {
-    inline: MaybeUninit<Inline>,
-    /// Null: inline.
-    heap: *mut u8,
-    elemtype: &'static Elemtype,
-}
-
-#[repr(align(16))]
-struct Inline(#[allow(dead_code)] [u8; 32]);
-
-impl Slot {
-    fn new(elemtype: &'static Elemtype) -> Slot {
-        let mut slot = Slot { inline: MaybeUninit::uninit(), heap: ptr::null_mut(), elemtype };
-        if let Some(layout) = slot.layout() {
-            // SAFETY: too large to be inline, so not of size 0, or with so large an alignment; both are checked there.
-            slot.heap = unsafe { alloc(layout) };
-            if slot.heap.is_null() {
-                handle_alloc_error(layout);
-            }
-        }
-        slot
-    }
-
-    /// Of the heap place; None: inline.
-    fn layout(&self) -> Option<Layout> {
-        let Elemtype { size, align, .. } = *self.elemtype;
-        if size <= size_of::<Inline>() && align <= align_of::<Inline>() {
-            return None;
-        }
-        // One byte at least: `alloc` wants that, and a type of size 0 may still be aligned beyond Inline.
-        // SAFETY: a type's size and alignment.
-        Some(unsafe { Layout::from_size_align_unchecked(size.max(1), align) })
-    }
-
-    /// The place. It moves with the slot.
-    fn place(&mut self) -> *mut u8 {
-        if self.heap.is_null() { self.inline.as_mut_ptr().cast() } else { self.heap }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(layout) = self.layout() {
-            // SAFETY: allocated in new with this layout.
-            unsafe { dealloc(self.heap, layout) };
-        }
-    }
 }
 
 struct Case {
@@ -529,7 +478,7 @@ impl Drop for SelectedOperation<'_> {
             Holds::Value(mut slot) => {
                 let place = slot.place();
                 // SAFETY: the slot holds a value, and is gone after this.
-                unsafe { slot.elemtype.drop(place, 1) };
+                unsafe { c.ring.elemtype.drop(place, 1) };
             }
             // SAFETY: the receiver is ours to serve.
             Holds::Receiver(sg) => unsafe { serve(c, sg, None) },

@@ -12,16 +12,15 @@
 //! everything in place.
 
 use crate::g::G;
-use crate::idle::pidleput;
 use crate::m;
 use crate::newproc::{GoExit, spawn_unchecked};
-use crate::p::P;
+use crate::procresize::{MAX_PROCS, procresize};
 use crate::sched::{MSTART, SCHED};
 use crate::{clock, rand, schedule, stack, sys, syscall, sysmon};
 use std::io::Write;
 use std::panic::Location;
 use std::sync::Once;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs `main` as the main goroutine and blocks the calling thread until it returns. Starts the scheduler if need be,
 /// with GOMAXPROCS threads running goroutines at a time (environment variable `GOMAXPROCS`, else the CPUs that the
@@ -56,8 +55,8 @@ where
 
 /// How the scheduler is started. What is set here wins over the environment.
 ///
-/// The first `run` of the process starts the scheduler; a later one finds it running, and of its `Config` only what can
-/// still be changed counts.
+/// The first `run` of the process starts the scheduler; a later one finds it running: `procs` and `max_threads` then
+/// change it for everybody, the size of stacks stays as it is.
 ///
 /// ```
 /// // SAFETY: no goroutine here touches a thread-local or holds a thread's value while it parks.
@@ -70,9 +69,6 @@ pub struct Config {
     stack_size: Option<usize>,
     max_threads: Option<usize>,
 }
-
-/// The most Ps there can be: beyond this many the shared lists need another design.
-const MAX_PROCS: usize = 1024;
 
 impl Config {
     /// The defaults.
@@ -114,6 +110,12 @@ impl Config {
         T: Send,
     {
         schedinit(&self);
+        if let Some(n) = self.procs.filter(|&n| n > 0) {
+            set_gomaxprocs(n);
+        }
+        if let Some(n) = self.max_threads {
+            SCHED.lock().max_ms = n as u64;
+        }
         /// Counts this call, whatever way it ends.
         struct Running;
         impl Drop for Running {
@@ -125,7 +127,7 @@ impl Config {
         let _running = Running;
         // SAFETY: what `main` borrows outlives this call, which does not return before `main` has ended and its result
         // is here.
-        let handle = unsafe { spawn_unchecked(main, None, Location::caller()) };
+        let handle = unsafe { spawn_unchecked(main, None, Location::caller(), None, ()) };
         match handle.join() {
             Ok(v) => v,
             Err(payload) if payload.is::<GoExit>() => panic!("main goroutine called goexit"),
@@ -146,6 +148,32 @@ pub fn gomaxprocs() -> usize {
     }
 }
 
+/// Sets GOMAXPROCS and gives the value before; 0 only asks. Works at any time, under load, in both directions: a P that
+/// is too many is given up when its thread next comes by the scheduler (Go: `runtime.GOMAXPROCS`). At most 1,024.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let old = gosched_runtime::set_gomaxprocs(3);
+/// assert_eq!(gosched_runtime::set_gomaxprocs(0), 3);
+/// gosched_runtime::set_gomaxprocs(old);
+/// # }) };
+/// ```
+pub fn set_gomaxprocs(n: usize) -> usize {
+    let now = gomaxprocs();
+    if n == 0 || n == now && SCHED.procs() != 0 {
+        return now;
+    }
+    if SCHED.procs() == 0 {
+        // Not started yet: remembered for the start.
+        BEFORE_START.store(n, Ordering::Relaxed);
+        return now;
+    }
+    procresize(n)
+}
+
+/// What `set_gomaxprocs` was told before the start; 0: nothing.
+static BEFORE_START: AtomicUsize = AtomicUsize::new(0);
+
 /// How many CPUs the process may use (its affinity mask).
 ///
 /// ```
@@ -158,7 +186,13 @@ pub fn num_cpu() -> usize {
 fn wanted_procs(config: Option<usize>) -> usize {
     let valid = |n: &usize| *n > 0;
     let from_env = || std::env::var("GOMAXPROCS").ok()?.trim().parse().ok().filter(valid);
-    config.filter(valid).or_else(from_env).unwrap_or_else(sys::cpu::default_procs).min(MAX_PROCS)
+    let set = Some(BEFORE_START.load(Ordering::Relaxed));
+    config
+        .filter(valid)
+        .or(set.filter(valid))
+        .or_else(from_env)
+        .unwrap_or_else(sys::cpu::default_procs)
+        .min(MAX_PROCS)
 }
 
 /// The value of a `key=value` in `GODEBUG`.
@@ -186,16 +220,7 @@ fn schedinit(config: &Config) {
         MSTART.set(schedule::mstart).expect("once");
         // SAFETY: no thread of the scheduler runs yet.
         unsafe { SCHED.sysmon_note.init() };
-        {
-            let mut locked = SCHED.lock();
-            let all: Vec<&'static P> = (0..wanted_procs(config.procs)).map(|id| P::new(id as u32)).collect();
-            // The first P on top.
-            all.iter().rev().for_each(|p| pidleput(&mut locked, p));
-            SCHED.set_allp(all);
-            if let Some(n) = config.max_threads {
-                locked.max_ms = n as u64;
-            }
-        }
+        procresize(wanted_procs(config.procs));
         // Release: pairs with the Acquire in `timer_add`.
         SCHED.started.store(true, Ordering::Release);
         std::thread::Builder::new()

@@ -44,6 +44,10 @@ const GLOBAL_EVERY: u32 = 61;
 pub(crate) fn findrunnable(m: &'static M) -> Found {
     loop {
         let p = m.the_p();
+        if SCHED.is_retired(p) {
+            give_up_retired(m);
+            continue;
+        }
         run_due_timers(p);
         if let Some(found) = from_local(p) {
             return found;
@@ -54,7 +58,7 @@ pub(crate) fn findrunnable(m: &'static M) -> Found {
         if let Some(g) = from_network(m, p) {
             return Found::fresh(g);
         }
-        if SCHED.procs() > 1 {
+        if SCHED.allp().len() > 1 {
             match from_others(m, p) {
                 Stolen::Goroutine(g) => return Found::fresh(g),
                 Stolen::TimersRan => continue,
@@ -64,6 +68,26 @@ pub(crate) fn findrunnable(m: &'static M) -> Found {
         match go_idle(m) {
             Some(g) => return Found::fresh(g),
             None => continue,
+        }
+    }
+}
+
+/// GOMAXPROCS was lowered, and this M holds one of the Ps that are too many: it goes on with another or sleeps.
+#[cold]
+fn give_up_retired(m: &'static M) {
+    let p = {
+        let mut locked = SCHED.lock();
+        let p = releasep(m);
+        pidleput(&mut locked, p);
+        pidleget(&mut locked)
+    };
+    let was_spinning = m.spinning.replace(false);
+    SCHED.spin.went_idle(was_spinning);
+    match p {
+        Some(p) => acquirep(m, p),
+        None => {
+            wake::wakep(); // what the retired P had is in the global queue
+            wake::stopm(m);
         }
     }
 }
@@ -85,11 +109,13 @@ fn run_due_timers(p: &'static P) -> bool {
 }
 
 fn from_local(p: &'static P) -> Option<Found> {
-    if p.schedtick().is_multiple_of(GLOBAL_EVERY)
-        && SCHED.runqsize() > 0
-        && let Some(g) = SCHED.lock().globrunqget()
-    {
-        return Some(Found::fresh(g));
+    if p.schedtick().is_multiple_of(GLOBAL_EVERY) {
+        SCHED.retired().iter().for_each(|p| drop(run_due_timers(p)));
+        if SCHED.runqsize() > 0
+            && let Some(g) = SCHED.lock().globrunqget()
+        {
+            return Some(Found::fresh(g));
+        }
     }
     if p.take_preempt()
         && let Some(mut over) = p.runq.demote_runnext()

@@ -3,14 +3,41 @@
 //! Both are LIFO, so that the warmest comes back first, and both are under the scheduler's lock. An idle P is owned by
 //! its list, an idle M sleeps in `m.park` until whoever took it out of the list has given it a P and woken it.
 
+use crate::g::G;
 use crate::m::M;
 use crate::p::P;
 use crate::sched::{Locked, SCHED};
+use std::sync::atomic::Ordering;
 
-/// Puts a P that nobody holds on the idle list.
+/// Puts a P that nobody holds on the idle list; one beyond GOMAXPROCS is put away instead.
 pub(crate) fn pidleput(locked: &mut Locked, p: &'static P) {
+    if SCHED.is_retired(p) {
+        return put_away(locked, p);
+    }
     p.link.set(locked.pidle.replace(p));
     SCHED.spin.p_idle();
+}
+
+/// Empties a P that is no longer in use: its goroutines and caches go to everybody. Its timers stay, others run them.
+fn put_away(locked: &mut Locked, p: &'static P) {
+    p.retired.store(true, Ordering::Relaxed);
+    while let Some(got) = p.runq.runqget() {
+        locked.globrunqput(G::of(got.g));
+    }
+    // SAFETY: nobody holds this P, and the caller took it from whoever did.
+    let local = unsafe { p.local() };
+    locked.gfree.prepend(&mut local.gfree);
+    local.stacks.flush();
+}
+
+/// Takes all idle Ps beyond GOMAXPROCS out of the list and puts them away.
+pub(crate) fn retire_idle(locked: &mut Locked) {
+    let mut list = locked.pidle.take();
+    while let Some(p) = list {
+        list = p.link.take();
+        SCHED.spin.p_busy();
+        pidleput(locked, p);
+    }
 }
 
 /// Takes an idle P. The caller owns it and must give it to an M or put it back.

@@ -20,7 +20,8 @@
 //!   findrunnable the search                              schedule     the loop
 //!   park         THE SEAM: gopark, goready               newproc      go, spawn, JoinHandle
 //!   sleep        sleep, timers for others                sema, sync/  locks over the seam
-//!   sysmon       the watchman                            boot         run, Config
+//!   scope        goroutines that borrow                  sysmon       the watchman
+//!   boot         run, Config, procresize
 //! ```
 //! Three journeys to follow: a goroutine (newproc → runq → wake → findrunnable → schedule → coro → park → schedule), a
 //! value (the channel crate), readiness (the net crate).
@@ -53,6 +54,8 @@ mod p;
 #[cfg(not(gosched_loom))]
 pub mod park;
 #[cfg(not(gosched_loom))]
+mod procresize;
+#[cfg(not(gosched_loom))]
 mod rand;
 mod reason;
 mod runq;
@@ -60,6 +63,8 @@ mod runq;
 mod sched;
 #[cfg(not(gosched_loom))]
 mod schedule;
+#[cfg(not(gosched_loom))]
+mod scope;
 #[cfg(not(gosched_loom))]
 mod sema;
 #[cfg(not(gosched_loom))]
@@ -89,11 +94,13 @@ pub mod timer {
 }
 
 #[cfg(not(gosched_loom))]
-pub use boot::{Config, gomaxprocs, num_cpu, run};
+pub use boot::{Config, gomaxprocs, num_cpu, run, set_gomaxprocs};
 #[cfg(not(gosched_loom))]
 pub use newproc::{Builder, GoroutineId, JoinHandle, go, goexit, goid, num_goroutine, spawn, yield_now};
 #[cfg(not(gosched_loom))]
 pub use rand::{cheaprand, cheaprandn};
+#[cfg(not(gosched_loom))]
+pub use scope::{Scope, ScopedJoinHandle, scope};
 #[cfg(not(gosched_loom))]
 pub use sleep::{sleep, sleep_until};
 #[cfg(not(gosched_loom))]

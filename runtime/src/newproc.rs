@@ -21,7 +21,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// Goroutine ids that a P takes at a time.
 const GOID_BATCH: u64 = 16;
@@ -77,18 +77,23 @@ macro_rules! go {
     };
 }
 
-/// The one way to start a goroutine.
+/// The one way to start a goroutine. Gives its id.
 ///
 /// # Safety
 /// Everything `f` borrows outlives the goroutine.
 #[inline]
-unsafe fn newproc<F: FnOnce() + Send>(f: F, extra: Option<Box<Extra>>, site: &'static Location<'static>) {
+unsafe fn newproc<F: FnOnce() + Send>(
+    f: F,
+    extra: Option<Box<Extra>>,
+    site: &'static Location<'static>,
+) -> u64 {
     match m::getg() {
         Some(me) => {
             let m = m::enter(me);
             // SAFETY: handed on; inside the runtime the M's P is ours.
-            unsafe { newproc_on(m.p(), f, extra, site) };
+            let goid = unsafe { newproc_on(m.p(), f, extra, site) };
             m::leave(m);
+            goid
         }
         None => {
             let p = m::current_m().and_then(m::M::p);
@@ -100,7 +105,7 @@ unsafe fn newproc<F: FnOnce() + Send>(f: F, extra: Option<Box<Extra>>, site: &'s
                 );
             }
             // SAFETY: handed on; on g0 the M's P is ours.
-            unsafe { newproc_on(p, f, extra, site) };
+            unsafe { newproc_on(p, f, extra, site) }
         }
     }
 }
@@ -113,7 +118,7 @@ unsafe fn newproc_on<F: FnOnce() + Send>(
     f: F,
     extra: Option<Box<Extra>>,
     site: &'static Location<'static>,
-) {
+) -> u64 {
     let (g, goid) = match p {
         // SAFETY: the caller owns it.
         Some(p) => unsafe {
@@ -130,6 +135,7 @@ unsafe fn newproc_on<F: FnOnce() + Send>(
     unsafe { g.init(goid, site, extra, move || base(g, f)) };
     g.set_status(crate::g::Gstatus::Runnable);
     ready_on(p, g);
+    goid
 }
 
 /// A dead G of this P.
@@ -223,7 +229,22 @@ pub fn goexit() -> ! {
 struct Packet<T> {
     state: AtomicPtr<()>,
     result: UnsafeCell<Option<std::thread::Result<T>>>,
-    id: AtomicU64,
+    /// Of a scope: set where a panic was never joined.
+    unseen_panic: Option<Arc<AtomicBool>>,
+}
+
+impl<T> Drop for Packet<T> {
+    fn drop(&mut self) {
+        let result = self.result.get_mut().take();
+        if let (Some(Err(_)), Some(unseen)) = (&result, &self.unseen_panic) {
+            // Relaxed: the scope's WaitGroup orders it.
+            unseen.store(true, Ordering::Relaxed);
+        }
+        // A destructor of the result may panic: not into whoever happens to hold the last reference.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(result))) {
+            discard(payload);
+        }
+    }
 }
 
 const DONE: *mut () = ptr::without_provenance_mut(1);
@@ -234,12 +255,8 @@ unsafe impl<T: Send> Sync for Packet<T> {}
 unsafe impl<T: Send> Send for Packet<T> {}
 
 impl<T> Packet<T> {
-    fn new() -> Packet<T> {
-        Packet {
-            state: AtomicPtr::new(ptr::null_mut()),
-            result: UnsafeCell::new(None),
-            id: AtomicU64::new(0),
-        }
+    fn new(unseen_panic: Option<Arc<AtomicBool>>) -> Packet<T> {
+        Packet { state: AtomicPtr::new(ptr::null_mut()), result: UnsafeCell::new(None), unseen_panic }
     }
 
     fn is_done(&self) -> bool {
@@ -291,24 +308,27 @@ impl fmt::Debug for GoroutineId {
 }
 
 /// A handle on a goroutine, from [`spawn`]. Dropping it detaches: the goroutine runs on.
-pub struct JoinHandle<T>(Arc<Packet<T>>);
+pub struct JoinHandle<T> {
+    packet: Arc<Packet<T>>,
+    id: GoroutineId,
+}
 
 impl<T> JoinHandle<T> {
     /// Waits for the goroutine's end (parks; a plain thread blocks) and gives its result, or `Err` with the panic's
     /// payload. After [`goexit`] it is an `Err` as well.
     pub fn join(self) -> std::thread::Result<T> {
-        self.0.wait();
-        self.0.take()
+        self.packet.wait();
+        self.packet.take()
     }
 
     /// Whether it has ended. Never parks.
     pub fn is_finished(&self) -> bool {
-        self.0.is_done()
+        self.packet.is_done()
     }
 
     /// Its id.
     pub fn id(&self) -> GoroutineId {
-        GoroutineId(self.0.id.load(Ordering::Relaxed))
+        self.id
     }
 }
 
@@ -336,30 +356,37 @@ where
     T: Send + 'static,
 {
     // SAFETY: it borrows nothing.
-    unsafe { spawn_unchecked(f, None, Location::caller()) }
+    unsafe { spawn_unchecked(f, None, Location::caller(), None, ()) }
 }
 
+/// `spawn` for borrowing closures. `end` is dropped as the goroutine's last step; `unseen_panic` is set where it panicked
+/// and nobody joined it.
+///
 /// # Safety
-/// Everything that `f` and its result borrow outlives the goroutine and the handle.
-pub(crate) unsafe fn spawn_unchecked<F, T>(
+/// Everything that `f` and its result borrow outlives the drop of `end`, and the handle.
+pub(crate) unsafe fn spawn_unchecked<F, T, E>(
     f: F,
     extra: Option<Box<Extra>>,
     site: &'static Location<'static>,
+    unseen_panic: Option<Arc<AtomicBool>>,
+    end: E,
 ) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send,
     T: Send,
+    E: Send,
 {
-    let packet = Arc::new(Packet::new());
+    let packet = Arc::new(Packet::new(unseen_panic));
     let theirs = packet.clone();
     let body = move || {
-        theirs.id.store(goid().expect("on a goroutine"), Ordering::Relaxed);
+        let _end = end; // dropped last
+        let theirs = theirs;
         let r = catch_unwind(AssertUnwindSafe(f));
         theirs.complete(r);
     };
     // SAFETY: handed on.
-    unsafe { newproc(body, extra, site) };
-    JoinHandle(packet)
+    let id = unsafe { newproc(body, extra, site) };
+    JoinHandle { packet, id: GoroutineId(id) }
 }
 
 /// Properties of a goroutine to be started: `std::thread::Builder` for goroutines.
@@ -412,7 +439,7 @@ impl Builder {
         let extra = (self.name.is_some() || stack_size != 0)
             .then(|| Box::new(Extra { name: self.name.map(String::into_boxed_str), stack_size }));
         // SAFETY: it borrows nothing.
-        Ok(unsafe { spawn_unchecked(f, extra, Location::caller()) })
+        Ok(unsafe { spawn_unchecked(f, extra, Location::caller(), None, ()) })
     }
 }
 

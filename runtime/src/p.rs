@@ -41,6 +41,8 @@ pub(crate) struct P {
     status: AtomicU8,
     /// The M that holds it (an `M`), or null.
     m: AtomicPtr<()>,
+    /// Put away: beyond GOMAXPROCS, or not yet in use. Under the scheduler's lock.
+    pub(crate) retired: AtomicBool,
     /// Link in the list of idle Ps; under the scheduler's lock.
     pub(crate) link: Cell<Option<&'static P>>,
     /// Counts the time slices. Written by the owner, read by sysmon.
@@ -69,6 +71,7 @@ impl P {
             id,
             status: AtomicU8::new(Pstatus::Idle as u8),
             m: AtomicPtr::new(std::ptr::null_mut()),
+            retired: AtomicBool::new(true), // until procresize has put it to use
             link: Cell::new(None),
             schedtick: AtomicU32::new(0),
             switches: AtomicU32::new(0),

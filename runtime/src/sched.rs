@@ -42,7 +42,7 @@ pub(crate) struct Sched {
     pub(crate) spin: Spinning,
     /// GOMAXPROCS.
     procs: AtomicU32,
-    /// All Ps: a leaked array, replaced when it grows.
+    /// All Ps ever made: a leaked array, replaced when it grows.
     allp: AtomicPtr<Vec<&'static P>>,
     /// When the network was last polled (nanotime); 0 while an M waits in the poller: it is the token for that.
     pub(crate) lastpoll: AtomicU64,
@@ -126,10 +126,24 @@ impl Sched {
         unsafe { self.allp.load(Ordering::Acquire).as_ref() }.map_or(&[], |v| v)
     }
 
-    /// Replaces the list of all Ps. Under the scheduler's lock.
-    pub(crate) fn set_allp(&self, all: Vec<&'static P>) {
-        self.procs.store(all.len() as u32, Ordering::Relaxed);
-        self.allp.store(Box::into_raw(Box::new(all)), Ordering::Release);
+    /// Replaces the list of all Ps, when it has grown, and says how many of them are in use. Under the scheduler's lock.
+    pub(crate) fn set_allp(&self, all: Option<Vec<&'static P>>, procs: u32) {
+        if let Some(all) = all {
+            // Release: pairs with the Acquire in `allp`.
+            self.allp.store(Box::into_raw(Box::new(all)), Ordering::Release);
+        }
+        self.procs.store(procs, Ordering::Relaxed);
+    }
+
+    /// The Ps beyond GOMAXPROCS, after it was lowered: see procresize.rs.
+    pub(crate) fn retired(&self) -> &'static [&'static P] {
+        self.allp().get(self.procs() as usize..).unwrap_or(&[])
+    }
+
+    /// Whether this P is beyond GOMAXPROCS.
+    #[inline]
+    pub(crate) fn is_retired(&self, p: &P) -> bool {
+        p.id >= self.procs()
     }
 
     /// Length of the global run queue, as a hint.

@@ -35,10 +35,12 @@
 //! finds the record.
 //!
 //! ## Handoff
-//! Usually a woken waiter competes for the word with whoever comes by, and goes back to sleep where it loses: that keeps
-//! running goroutines running. With `handoff` the unit does not pass through the word at all: under the root's lock it
-//! goes straight to the first waiter (`granted`), and nobody can come between. `Mutex` uses it when a waiter starves.
-//! (Go lets the unit touch the word, where an arrival can still snatch it, and then yields the processor to the heir.)
+//! A plain release puts the unit in the word, and the waiter that it wakes competes for it with whoever comes by; where
+//! it loses it goes back to sleep. That keeps running goroutines running, and it is what `Mutex` wants, mostly. With
+//! `handoff` the unit does not pass through the word at all: under the root's lock it goes straight to the first waiter
+//! (`granted`), and nobody can come between. It is for a `Mutex` that starves, and wherever each waiter has one unit
+//! coming. (Go lets the unit touch the word, where an arrival can still snatch it, and then yields the processor to
+//! the heir; nothing is yielded here.)
 
 use crate::park::{WaitReason, Waiter, current, gopark, goready};
 use parking_lot::lock_api::GuardNoSend;

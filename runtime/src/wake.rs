@@ -61,8 +61,8 @@ pub(crate) fn ready_on(p: Option<&'static P>, gp: &'static G) {
     if let Some(mut over) = p.runq.runqput(gp.ptr(), true) {
         SCHED.lock().globrunqputbatch(&mut over);
     }
-    // The only P is this one, it is not idle.
-    if SCHED.procs() > 1 {
+    // The only P ever made is this one, it is not idle.
+    if SCHED.allp().len() > 1 {
         wakep();
     }
 }
@@ -155,6 +155,11 @@ pub(crate) fn work_anywhere(now: u64) -> bool {
 /// Finds a new M for a P whose M blocks, or lets it be idle. The caller owns the P.
 pub(crate) fn handoffp(p: &'static P) {
     SCHED.handoffs.fetch_add(1, Ordering::Relaxed);
+    if SCHED.is_retired(p) {
+        // Put away; what it had is in the global queue now.
+        pidleput(&mut SCHED.lock(), p);
+        return wakep();
+    }
     if !p.runq.runqempty() || SCHED.runqsize() > 0 {
         return startm(p, false);
     }
@@ -229,7 +234,7 @@ pub(crate) fn injectglist(p: Option<&'static P>, list: &mut GQueue<G>) {
             if !list.is_empty() {
                 SCHED.lock().globrunqputbatch(list);
             }
-            if SCHED.procs() > 1 {
+            if SCHED.allp().len() > 1 {
                 wakep();
             }
         }

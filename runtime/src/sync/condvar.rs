@@ -276,3 +276,31 @@ impl fmt::Debug for Condvar {
         f.debug_struct("Condvar").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notification_before_the_sleep_ends_the_wait_all_the_same() {
+        let cv = Condvar::new();
+        for all in [false, true] {
+            let mut record = Record::new(0);
+            let me = &raw mut record;
+            // What wait_until does before it lets the mutex go.
+            let mut list = cv.queue.lock();
+            // SAFETY: the record outlives its time in the queue, which the notification or `sleep` ends.
+            unsafe { list.enqueue(me) };
+            cv.waiters.store(list.len(), Ordering::Relaxed);
+            drop(list);
+            match all {
+                true => cv.notify_all(),
+                false => cv.notify_one(),
+            }
+            assert!(!cv.has_waiters());
+            // SAFETY: it was put in the queue, and is ours.
+            let timed_out = unsafe { cv.sleep(me, deadline_in(Duration::from_secs(20))) };
+            assert!(!timed_out, "the notification was lost");
+        }
+    }
+}

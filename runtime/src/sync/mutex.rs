@@ -489,21 +489,47 @@ mod tests {
         assert_eq!(inherit(STARVING | WAITER, true), State(LOCKED));
     }
 
+    /// Starts threads that note their number under the lock, one after the other is asleep; the caller holds it.
+    fn queue_up(m: &Arc<Mutex<Vec<usize>>>, n: usize) -> Vec<thread::JoinHandle<()>> {
+        let start = |me| {
+            let shared = Arc::clone(m);
+            let t = thread::spawn(move || shared.lock().push(me));
+            while waiting(&m.raw.sema) <= me {
+                thread::yield_now();
+            }
+            t
+        };
+        (0..n).map(start).collect()
+    }
+
+    #[test]
+    fn a_waiter_that_is_overtaken_goes_back_to_the_head_of_the_queue() {
+        let mut overtaken = 0;
+        for _ in 0..100 {
+            let m = Arc::new(Mutex::new(Vec::new()));
+            let held = m.lock();
+            let threads = queue_up(&m, 3);
+            drop(held);
+            if let Some(again) = m.try_lock().filter(|served| served.is_empty()) {
+                overtaken += 1;
+                while waiting(&m.raw.sema) < 3 {
+                    thread::yield_now();
+                }
+                drop(again);
+            }
+            threads.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(*m.lock(), [0, 1, 2]);
+            assert_eq!(m.raw.load(), State(0));
+        }
+        assert!(overtaken > 0, "a waking thread was never overtaken");
+    }
+
     #[test]
     fn a_starving_mutex_is_refused_to_arrivals_and_goes_down_the_queue() {
         for _ in 0..50 {
             let m = Arc::new(Mutex::new(Vec::new()));
             let held = m.lock();
-            let threads: Vec<_> = (0..4)
-                .map(|n| {
-                    let shared = Arc::clone(&m);
-                    let t = thread::spawn(move || shared.lock().push(n));
-                    while waiting(&m.raw.sema) <= n {
-                        thread::yield_now();
-                    }
-                    t
-                })
-                .collect();
+            let threads = queue_up(&m, 4);
             // As the first waiter would, had it woken after a millisecond and found the lock taken.
             m.raw.state.fetch_or(STARVING, Ordering::Relaxed);
             drop(held);

@@ -105,7 +105,7 @@ impl Drop for End<'_> {
         // SAFETY: run_slow locked it, for the one End that there is.
         unsafe { self.once.running.unlock() };
         for _ in 0..waiters {
-            semrelease(&self.once.sema, false);
+            semrelease(&self.once.sema, true);
         }
     }
 }

@@ -241,3 +241,62 @@ unsafe fn unlock(_: Waiter, queue: *mut ()) -> bool {
     unsafe { (*queue.cast::<Queue>()).force_unlock(GuardNoSend::new()) };
     true
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A record like that of a waiter whose deadline has claimed its ticket, but who has not left the queue yet.
+    pub(in super::super) fn given_up(want: usize) -> Record {
+        let mut r = Record::new(want);
+        let ticket = r.waiter.open_ticket();
+        assert!(r.waiter.claim(ticket));
+        (r.parked, r.ticket) = (true, Some(ticket));
+        r
+    }
+
+    #[test]
+    fn a_waiter_that_has_given_up_is_dropped_and_not_woken() {
+        let queue = queue();
+        let (mut late, mut next) = (given_up(1), Record::new(2));
+        let (late, next) = (&raw mut late, &raw mut next);
+        let mut woken = WokenList::new();
+        let mut list = queue.lock();
+        // SAFETY: the records outlive the list, and are reached through these pointers alone.
+        unsafe {
+            list.enqueue(late);
+            list.enqueue(next);
+            assert_eq!((list.len(), list.first_want()), (2, Some(1)));
+            assert!(!list.wake_first(&mut woken));
+            assert!(list.is_out(late) && !list.is_out(next));
+            list.leave(late); // already out: nothing
+            assert_eq!((list.len(), list.first_want()), (1, Some(2)));
+            assert!(list.wake_first(&mut woken)); // not parked: finds out by itself
+            assert!(list.is_out(next));
+        }
+        assert!(woken.head.is_null(), "nobody was asleep");
+        assert!(!list.wake_first(&mut woken));
+        assert_eq!((list.len(), list.first_want()), (0, None));
+    }
+
+    #[test]
+    fn anybody_may_leave_and_the_rest_stay_in_order() {
+        for gone in 0..4 {
+            let queue = queue();
+            let mut records = [0, 1, 2, 3].map(Record::new);
+            let all = records.each_mut().map(|r| &raw mut *r);
+            let mut list = queue.lock();
+            let mut order = Vec::new();
+            // SAFETY: as above.
+            unsafe {
+                all.iter().for_each(|&r| list.enqueue(r));
+                list.leave(all[gone]);
+                while let Some(want) = list.first_want() {
+                    order.push(want);
+                    assert!(list.wake_first(&mut WokenList::new()));
+                }
+            }
+            assert_eq!(order, (0..4).filter(|&i| i != gone).collect::<Vec<_>>());
+        }
+    }
+}

@@ -98,7 +98,7 @@ impl RawRwLock {
     fn unlock_read_slow(&self) {
         // AcqRel: the last one collects the others' Releases and hands them to the writer.
         if self.leaving.fetch_sub(1, Ordering::AcqRel) == 1 {
-            semrelease(&self.writer_sema, false);
+            semrelease(&self.writer_sema, true);
         }
     }
 
@@ -141,7 +141,7 @@ impl RawRwLock {
         // Release: publishes what was written to the readers, and through `writers` to the next writer.
         let waiting = self.readers.fetch_add(WRITER + keep_reading, Ordering::Release) + WRITER;
         for _ in 0..waiting {
-            semrelease(&self.reader_sema, false);
+            semrelease(&self.reader_sema, true);
         }
         // SAFETY: the writer holds it. Only now: the waiting readers are in before the next writer comes.
         unsafe { self.writers.unlock() };

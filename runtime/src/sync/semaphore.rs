@@ -468,4 +468,19 @@ mod tests {
         assert!(large.join().unwrap());
         assert_eq!(s.load(), State(PERMIT));
     }
+
+    #[test]
+    fn no_permit_is_spent_on_a_waiter_that_has_given_up() {
+        let s = Semaphore::new(0);
+        let (mut late, mut next) = (super::super::queue::tests::given_up(2), Record::new(2));
+        let mut woken = WokenList::new();
+        let mut list = s.queue.lock();
+        // SAFETY: the records outlive the queue's use of them: `serve` takes both out.
+        unsafe {
+            list.enqueue(&raw mut late);
+            list.enqueue(&raw mut next);
+        }
+        s.serve(&mut list, State(QUEUED | (3 * PERMIT)), &mut woken);
+        assert_eq!((list.len(), s.load()), (0, State(PERMIT)));
+    }
 }

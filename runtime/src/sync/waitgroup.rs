@@ -152,7 +152,7 @@ impl WaitGroup {
         // Release: as in add, for a `wait` that finds this zero.
         self.inner.state.store(State::ZERO.0, Ordering::Release);
         for _ in 0..waiters {
-            semrelease(&self.inner.sema, false);
+            semrelease(&self.inner.sema, true);
         }
     }
 

@@ -1,0 +1,125 @@
+//! Goroutines that borrow (std: `std::thread::scope`).
+//!
+//! `scope` does not return before every goroutine started in it has ended, so what they borrow outlives them. The count
+//! of those still running is a WaitGroup: each goroutine counts itself down as its very last step, after its result and
+//! everything it captured have been handed over or dropped.
+
+use crate::newproc::{GoroutineId, JoinHandle, spawn_unchecked};
+use crate::sync::WaitGroup;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A scope to start borrowing goroutines in; see [`scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    running: WaitGroup,
+    panicked: Arc<AtomicBool>,
+    /// Invariant in both, as std's: neither may be shortened or lengthened.
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// A handle on a goroutine of a scope. Dropping it does not end the wait for it.
+pub struct ScopedJoinHandle<'scope, T> {
+    inner: JoinHandle<T>,
+    scope: PhantomData<&'scope ()>,
+}
+
+/// Calls `f` with a scope in which goroutines may be started that borrow from outside of it, and waits for all of them
+/// (parks; a plain thread blocks). Gives what `f` gives.
+///
+/// # Panics
+/// When `f` panics, or a goroutine that nobody joined did: after all of them have ended.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let mut words = vec![String::from("a"), String::from("b")];
+/// gosched_runtime::scope(|s| {
+///     for w in &mut words {
+///         s.spawn(move || w.push('!'));
+///     }
+/// });
+/// assert_eq!(words, ["a!", "b!"]);
+/// # }) };
+/// ```
+pub fn scope<'env, F, R>(f: F) -> R
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+{
+    let s = Scope {
+        running: WaitGroup::new(),
+        panicked: Arc::new(AtomicBool::new(false)),
+        scope: PhantomData,
+        env: PhantomData,
+    };
+    let r = catch_unwind(AssertUnwindSafe(|| f(&s)));
+    s.running.wait();
+    match r {
+        Err(payload) => resume_unwind(payload),
+        // Acquire is not needed: WaitGroup's wait orders us after every goroutine's end.
+        Ok(_) if s.panicked.load(Ordering::Relaxed) => panic!("a scoped goroutine panicked"),
+        Ok(r) => r,
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Starts a goroutine that may borrow what outlives the scope.
+    ///
+    /// # Panics
+    /// On a plain thread, where no [`run`](crate::run) is in progress.
+    #[track_caller]
+    pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.running.add(1);
+        let end = ScopeEnd { running: self.running.clone() };
+        // SAFETY: what `f` and its result borrow outlives 'scope, and `scope` waits for the drop of `end` before it
+        // returns; that is the goroutine's last step, after its share of the result is gone.
+        let inner = unsafe { spawn_unchecked(f, None, Location::caller(), Some(self.panicked.clone()), end) };
+        ScopedJoinHandle { inner, scope: PhantomData }
+    }
+}
+
+/// Dropped as the last step of a scoped goroutine.
+struct ScopeEnd {
+    running: WaitGroup,
+}
+
+impl Drop for ScopeEnd {
+    fn drop(&mut self) {
+        self.running.done();
+    }
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// Waits for the goroutine's end and gives its result, or `Err` with its panic.
+    pub fn join(self) -> std::thread::Result<T> {
+        self.inner.join()
+    }
+
+    /// Whether it has ended. Never parks.
+    pub fn is_finished(&self) -> bool {
+        self.inner.is_finished()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> GoroutineId {
+        self.inner.id()
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").finish_non_exhaustive()
+    }
+}

@@ -125,9 +125,24 @@ impl Config {
         }
         SCHED.runs.fetch_add(1, Ordering::Relaxed);
         let _running = Running;
+        let on_thread = usize::from(m::getg().is_none());
+        /// Counts the main goroutine, from its first step to its last: for checkdead.
+        struct Main(usize);
+        impl Drop for Main {
+            fn drop(&mut self) {
+                SCHED.mains_on_threads.fetch_sub(self.0, Ordering::Relaxed);
+                SCHED.mains.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let counted = move || {
+            SCHED.mains.fetch_add(1, Ordering::Relaxed);
+            SCHED.mains_on_threads.fetch_add(on_thread, Ordering::Relaxed);
+            let _main = Main(on_thread);
+            main()
+        };
         // SAFETY: what `main` borrows outlives this call, which does not return before `main` has ended and its result
         // is here.
-        let handle = unsafe { spawn_unchecked(main, None, Location::caller(), None, ()) };
+        let handle = unsafe { spawn_unchecked(counted, None, Location::caller(), None, ()) };
         match handle.join() {
             Ok(v) => v,
             Err(payload) if payload.is::<GoExit>() => panic!("main goroutine called goexit"),

@@ -10,6 +10,7 @@
 //! Each step is a function below, in this order. Who wakes whom, and why nothing is lost between "found nothing" and
 //! "asleep", is the subject of spinning.rs.
 
+use crate::checkdead::checkdead;
 use crate::clock::nanotime;
 use crate::g::G;
 use crate::idle::{acquirep, pidleget, pidleput, releasep};
@@ -256,6 +257,9 @@ fn go_idle(m: &'static M) -> Option<&'static G> {
 /// Sleeps without a P: in the poller, if there is something to poll and nobody is there, else in `m.park`.
 fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Option<&'static G> {
     let has_timer = until != NEVER;
+    if !has_timer && SCHED.spin.idle_ps() == SCHED.procs() {
+        checkdead();
+    }
     // AcqRel: the token; pairs with the store below.
     if (has_timer || netpoll::is_active()) && SCHED.lastpoll.swap(0, Ordering::AcqRel) != 0 {
         SCHED.poll_until.store(if has_timer { until } else { 0 }, Ordering::Relaxed);

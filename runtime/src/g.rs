@@ -214,6 +214,11 @@ impl G {
         self.status.store(s as u8, Ordering::Relaxed);
     }
 
+    /// Why it waits, if it does.
+    pub(crate) fn reason(&self) -> WaitReason {
+        WaitReason::of(self.reason.load(Ordering::Relaxed))
+    }
+
     #[inline]
     pub(crate) fn set_waiting(&self, r: WaitReason) {
         self.reason.store(r as u8, Ordering::Relaxed);

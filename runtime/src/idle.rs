@@ -56,6 +56,7 @@ pub(crate) fn pidleget(locked: &mut Locked) -> Option<&'static P> {
 
 /// Puts an M on the idle list; it goes to sleep in `m.park` next.
 pub(crate) fn mput(locked: &mut Locked, m: &'static M) {
+    SCHED.asleep.fetch_add(1, Ordering::Relaxed);
     m.link.set(locked.midle.replace(m));
 }
 
@@ -64,6 +65,7 @@ pub(crate) fn mput(locked: &mut Locked, m: &'static M) {
 pub(crate) fn mget(locked: &mut Locked) -> Option<&'static M> {
     let m = locked.midle?;
     locked.midle = m.link.take();
+    SCHED.asleep.fetch_sub(1, Ordering::Relaxed);
     Some(m)
 }
 

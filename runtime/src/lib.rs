@@ -29,6 +29,8 @@
 #[cfg(not(gosched_loom))]
 mod boot;
 #[cfg(not(gosched_loom))]
+mod checkdead;
+#[cfg(not(gosched_loom))]
 mod clock;
 #[cfg(not(gosched_loom))]
 mod coro;

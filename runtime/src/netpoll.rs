@@ -89,6 +89,11 @@ pub(crate) fn is_active() -> bool {
     INSTALLED.get().is_some_and(|p| p.is_active())
 }
 
+/// Whether anybody waits for a socket. Slow.
+pub(crate) fn has_waiters() -> bool {
+    INSTALLED.get().is_some_and(|p| p.has_waiters())
+}
+
 /// The poller of a program without sockets: waits for the next timer on a note, which `netpoll_break` ends.
 struct IdlePoller {
     note: Note,

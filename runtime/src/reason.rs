@@ -46,6 +46,32 @@ pub enum WaitReason {
 }
 
 impl WaitReason {
+    const ALL: [WaitReason; 18] = [
+        WaitReason::Zero,
+        WaitReason::ChanSend,
+        WaitReason::ChanReceive,
+        WaitReason::ChanSendNilChan,
+        WaitReason::ChanReceiveNilChan,
+        WaitReason::Select,
+        WaitReason::SelectNoCases,
+        WaitReason::Sleep,
+        WaitReason::IoWait,
+        WaitReason::SyncMutexLock,
+        WaitReason::SyncRWMutexRLock,
+        WaitReason::SyncRWMutexLock,
+        WaitReason::SyncCondWait,
+        WaitReason::SyncWaitGroupWait,
+        WaitReason::Semacquire,
+        WaitReason::Join,
+        WaitReason::Syscall,
+        WaitReason::Other,
+    ];
+
+    /// The inverse of `as u8`.
+    pub(crate) fn of(v: u8) -> WaitReason {
+        WaitReason::ALL.get(usize::from(v)).copied().unwrap_or(WaitReason::Other)
+    }
+
     /// Go's words for it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -74,5 +100,17 @@ impl WaitReason {
 impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_names_the_reason() {
+        for (i, r) in WaitReason::ALL.into_iter().enumerate() {
+            assert_eq!((r as usize, WaitReason::of(i as u8)), (i, r));
+        }
     }
 }

@@ -54,6 +54,13 @@ pub(crate) struct Sched {
     pub(crate) gcount: AtomicI64,
     /// Calls of `run` in progress.
     pub(crate) runs: AtomicUsize,
+    /// Main goroutines alive, and those of them for which a plain thread waits. Changed by the main goroutine itself.
+    pub(crate) mains: AtomicUsize,
+    pub(crate) mains_on_threads: AtomicUsize,
+    /// Ms that sleep in their `park` and that nobody has begun to wake.
+    pub(crate) asleep: AtomicI64,
+    /// All is dead but for foreign threads: checkdead.rs.
+    pub(crate) only_foreign: AtomicBool,
     pub(crate) started: AtomicBool,
     pub(crate) sysmon_note: SysmonNote,
     /// Statistics.
@@ -98,6 +105,10 @@ pub(crate) static SCHED: Sched = Sched {
     goidgen: AtomicU64::new(1),
     gcount: AtomicI64::new(0),
     runs: AtomicUsize::new(0),
+    mains: AtomicUsize::new(0),
+    mains_on_threads: AtomicUsize::new(0),
+    asleep: AtomicI64::new(0),
+    only_foreign: AtomicBool::new(false),
     started: AtomicBool::new(false),
     sysmon_note: SysmonNote(UnsafeCell::new(None)),
     handoffs: AtomicU64::new(0),

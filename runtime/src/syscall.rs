@@ -22,6 +22,7 @@
 //!   ◄── goes on, on M1, with that P
 //! ```
 
+use crate::checkdead::checkdead;
 use crate::g::{Commit, G, Gstatus, Order};
 use crate::idle::{acquirep, pidleget, releasep};
 use crate::m::{self, M};
@@ -65,6 +66,9 @@ fn pin(g: &'static G, m: &'static M) {
 
 /// The end of a pinned goroutine's wait: its thread sleeps until an M hands over a P. Comes back outside the runtime.
 fn wait_for_p(g: &'static G, m: &'static M) {
+    // Whoever wakes it has taken it off the count before, perhaps before this.
+    SCHED.asleep.fetch_add(1, Ordering::Relaxed);
+    checkdead();
     wake::sleep_for_p(m);
     g.lockedm.store(std::ptr::null_mut(), Ordering::Relaxed);
     g.set_status(Gstatus::Running);
@@ -112,6 +116,7 @@ pub(crate) fn yield_on_thread_slow(g: &'static G) {
 /// Hands the P of `m` to the thread of a locked goroutine, which `m` has taken out of a run queue; then `m` stops.
 pub(crate) fn startlockedm(m: &'static M, lockedm: &'static M) {
     let p = releasep(m);
+    SCHED.asleep.fetch_sub(1, Ordering::Relaxed);
     lockedm.nextp.set(Some(p));
     lockedm.park.notewakeup();
     wake::stopm(m);

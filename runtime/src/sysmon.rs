@@ -12,7 +12,8 @@
 //! no such force: the P comes by the scheduler often enough to be asked. It is told to put the next one to the end.
 //!
 //! When every P has been idle for a while it sleeps for good; whoever takes an idle P wakes it (idle.rs). An idle process
-//! so does no wake-ups at all.
+//! so does no wake-ups at all; unless only foreign threads keep it from a deadlock, whose end it then watches for
+//! (checkdead.rs).
 
 use crate::clock::nanotime;
 use crate::idle;
@@ -20,9 +21,9 @@ use crate::m::M;
 use crate::netpoll::{self, PollWait, ReadyList};
 use crate::p::{P, Pstatus};
 use crate::sched::SCHED;
-use crate::{sys, wake};
+use crate::{checkdead, sys, wake};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MIN_SLEEP: Duration = Duration::from_micros(20);
 const MAX_SLEEP: Duration = Duration::from_millis(10);
@@ -30,6 +31,8 @@ const MAX_SLEEP: Duration = Duration::from_millis(10);
 const FORCE_PREEMPT_NS: u64 = 10_000_000;
 /// Rounds at MAX_SLEEP with every P idle before sysmon sleeps for good: waking it costs the waker more than a round.
 const IDLE_ROUNDS: u32 = 8;
+/// How often to count the threads while only foreign ones are left.
+const FOREIGN_CHECK: Duration = Duration::from_millis(100);
 
 /// What sysmon last saw of a P (Go: `sysmontick`).
 #[derive(Clone, Copy, Default)]
@@ -84,6 +87,15 @@ fn sleep_while_idle() -> bool {
         }
         note.noteclear();
         locked.sysmonwait = true;
+    }
+    while SCHED.only_foreign.load(Ordering::Relaxed) {
+        if note.notetsleep(Instant::now() + FOREIGN_CHECK) {
+            return true;
+        }
+        if checkdead::foreigners_gone() {
+            // An M that finds nothing will look again, with nothing in hand.
+            wake::wakep();
+        }
     }
     note.notesleep();
     true

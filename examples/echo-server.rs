@@ -321,6 +321,13 @@ mod tests {
     /// Long enough for any machine.
     const LONG: Duration = Duration::from_secs(60);
 
+    /// An address that no other process' test has, so that nobody else answers on a port that was freed. (Linux has the
+    /// whole of 127/8.)
+    fn loopback(last: u8) -> String {
+        let [.., high, low] = std::process::id().to_be_bytes();
+        if cfg!(target_os = "linux") { format!("127.{high}.{low}.{last}:0") } else { "127.0.0.1:0".into() }
+    }
+
     fn connect(addr: &str) -> net::TcpStream {
         let s = net::TcpStream::connect(addr).unwrap();
         s.set_read_timeout(Some(LONG)).unwrap();
@@ -360,7 +367,7 @@ mod tests {
             // SAFETY: as in main.
             unsafe {
                 gosched::run(move || {
-                    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                    let listener = TcpListener::bind(loopback(1)).unwrap();
                     addr.send(listener.local_addr().unwrap().to_string());
                     serve(listener, &stopped, false, Drain { quiet: Duration::from_millis(20), grace: LONG })
                 })
@@ -393,7 +400,7 @@ mod tests {
             // SAFETY: as in main.
             unsafe {
                 gosched::run(move || {
-                    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                    let listener = TcpListener::bind(loopback(2)).unwrap();
                     addr.send(listener.local_addr().unwrap().to_string());
                     let grace = Duration::from_millis(50);
                     serve(listener, &stopped, true, Drain { quiet: LONG, grace })

@@ -57,8 +57,7 @@ fn order(main: Main) -> Vec<usize> {
         Main::Sleeps(d) => time::sleep(d),
     }
     all_ran.recv(); // parks; after the sleep it is closed already
-    let order = log.lock().unwrap().clone();
-    order
+    log.lock().unwrap().clone()
 }
 
 fn line(order: &[usize]) -> String {

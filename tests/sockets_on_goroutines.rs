@@ -40,7 +40,7 @@ fn data(i: usize, len: usize) -> Vec<u8> {
 }
 
 fn listener() -> (TcpListener, SocketAddr) {
-    let l = TcpListener::bind("127.0.0.1:0").unwrap();
+    let l = TcpListener::bind(loopback()).unwrap();
     let addr = l.local_addr().unwrap();
     (l, addr)
 }
@@ -168,12 +168,10 @@ fn close_wakes_a_parked_writer() {
         for _ in 0..5 {
             let (client, _server) = pair();
             let writer = client.try_clone().unwrap();
-            let w = spawn(move || {
+            let w = spawn(move || -> io::Result<()> {
                 let block = vec![0; MIB];
                 loop {
-                    if let Err(e) = (&writer).write_all(&block) {
-                        return Err::<(), _>(e);
-                    }
+                    (&writer).write_all(&block)?;
                 }
             });
             settle();

@@ -83,6 +83,23 @@ fn waiting_senders_are_served_in_the_order_they_came() {
 }
 
 #[test]
+fn each_value_taken_lets_the_next_sender_in() {
+    in_time(|| {
+        let c = Chan::new(2);
+        (0..2).for_each(|i| c.send(i));
+        let first = thread::spawn({
+            let c = c.clone();
+            move || c.send(2)
+        });
+        until_waiting(&c, 1, 0);
+        assert_eq!(c.recv(), Some(0));
+        first.join().unwrap(); // at once, and not when the buffer is empty
+        assert_eq!((c.__waiting(), c.len()), ((0, 0), 2));
+        assert_eq!((c.recv(), c.recv()), (Some(1), Some(2)));
+    });
+}
+
+#[test]
 fn one_who_timed_out_does_not_disturb_the_queue() {
     in_time(|| {
         let c = Chan::new(0);

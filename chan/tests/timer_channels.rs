@@ -61,7 +61,7 @@ fn a_select_over_clocks_takes_the_earliest() {
     let (c, slow) = (Chan::<u8>::new(0), after(Duration::from_secs(30)));
     let i = select! {
         recv(slow) -> _ => 0,
-        recv(after(20 * MS)) -> _ => 1,
+        recv(after(Duration::from_secs(5))) -> _ => 1,
         recv(after(3 * MS)) -> _ => 2,
         recv(c) -> _ => 3,
         default(Duration::from_secs(10)) => 4,

@@ -28,7 +28,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Events harvested in one poll. What is left over stays in the kernel for the next.
 const EVENTS_PER_POLL: usize = 1024;
@@ -163,13 +163,21 @@ impl Poller {
 
 impl Netpoll for Poller {
     fn netpoll(&self, wait: PollWait, ready: &mut ReadyList) {
-        if wait == PollWait::No {
-            // Who holds the lock harvests, or waits and is woken by the same events.
-            if let Some(mut state) = self.state.try_lock() {
-                self.poll(&mut state, wait, ready);
+        // Who holds the lock harvests, or waits and is woken by the same events.
+        if let Some(mut state) = self.state.try_lock() {
+            self.poll(&mut state, wait, ready);
+            return;
+        }
+        match wait {
+            PollWait::No => {}
+            PollWait::Forever => self.poll(&mut self.state.lock(), wait, ready),
+            // Only one thread is to wait at a time, but one may be on its way out still. Not beyond our time, in any case.
+            PollWait::For(d) => {
+                let start = Instant::now();
+                if let Some(mut state) = self.state.try_lock_for(d) {
+                    self.poll(&mut state, PollWait::For(d.saturating_sub(start.elapsed())), ready);
+                }
             }
-        } else {
-            self.poll(&mut self.state.lock(), wait, ready);
         }
     }
 
@@ -196,7 +204,6 @@ impl Netpoll for Poller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     fn wait(p: &Poller, d: Duration) -> Duration {
         let start = Instant::now();
@@ -210,6 +217,21 @@ mod tests {
         let asked = Duration::from_micros(300);
         let best = (0..20).map(|_| wait(&p, asked)).min().unwrap();
         assert!(best >= asked && best < Duration::from_millis(1), "{best:?}");
+    }
+
+    #[test]
+    fn a_wait_behind_another_ones_ends_in_time() {
+        let p = Poller::new().unwrap();
+        std::thread::scope(|s| {
+            s.spawn(|| p.netpoll(PollWait::Forever, &mut ReadyList::default()));
+            while !p.state.is_locked() {
+                std::thread::yield_now();
+            }
+            let asked = Duration::from_millis(10);
+            let waited = wait(&p, asked);
+            p.netpoll_break();
+            assert!(waited >= asked && waited < Duration::from_secs(10), "{waited:?}");
+        });
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn the_number_of_a_closed_socket_is_not_given_to_another() {
 #[test]
 fn close_races_with_reads_and_writes_and_another_close() {
     let _alone = alone();
-    for i in 0..rounds(300) {
+    for i in 0..rounds(100) {
         let (client, server) = pair();
         let closes = std::thread::scope(|s| {
             s.spawn(|| while matches!((&client).read(&mut [0; 64]), Ok(n) if n > 0) {});

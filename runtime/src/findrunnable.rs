@@ -136,12 +136,14 @@ fn from_global(p: &'static P) -> Option<&'static G> {
 
 /// Polls without waiting. Not while somebody waits in the poller: he will bring it.
 fn from_network(m: &'static M, p: &'static P) -> Option<&'static G> {
-    if !netpoll::is_active() || SCHED.lastpoll.load(Ordering::Relaxed) == 0 {
+    let last = SCHED.lastpoll.load(Ordering::Relaxed);
+    if !netpoll::is_active() || last == 0 {
         return None;
     }
     let mut ready = ReadyList::default();
     netpoll::poller().netpoll(PollWait::No, &mut ready);
-    SCHED.lastpoll.store(nanotime(), Ordering::Relaxed);
+    // Only where nobody has taken the token to wait meanwhile: a plain store would give it out a second time.
+    let _ = SCHED.lastpoll.compare_exchange(last, nanotime(), Ordering::Relaxed, Ordering::Relaxed);
     let g = ready.gs.pop_front().map(G::of)?;
     debug_assert!(m.p().is_some());
     wake::injectglist(Some(p), &mut ready.gs);

@@ -95,7 +95,10 @@ unsafe fn gopark_g(g: &'static G, commit: Commit, arg: *mut (), reason: WaitReas
 
 /// Ends the wait of `w`: puts the goroutine in a run queue, or wakes the thread. Go: `runtime.goready`.
 ///
-/// What the caller wrote before is seen by the waiter after its `gopark`. Works from any thread.
+/// What the caller wrote before is seen by the waiter after its `gopark`. Works from any thread, and in a [`Commit`].
+///
+/// Not to be called with a lock held: a caller whose P was taken meanwhile gets in line for another, and whoever wants
+/// the lock would wait for it with its thread.
 ///
 /// # Safety
 /// The caller is the one who owes `w` this wake-up: `w` is in a `gopark` whose commit made it reachable to the caller,

@@ -219,19 +219,8 @@ fn try_take(word: &AtomicU32) -> bool {
 /// Waiters of one word are served in the order in which they came; with `lifo` the caller goes before all of them.
 /// Parks the goroutine (blocks a plain thread), for which `reason` is shown. What came before the [`semrelease`] of the
 /// unit is seen after this.
-///
-/// ```
-/// use gosched_runtime::park::WaitReason;
-/// use gosched_runtime::sema::{semacquire, semrelease};
-/// use std::sync::atomic::AtomicU32;
-///
-/// static WORD: AtomicU32 = AtomicU32::new(0);
-/// let t = std::thread::spawn(|| semacquire(&WORD, false, WaitReason::Semacquire));
-/// semrelease(&WORD, false);
-/// t.join().unwrap();
-/// ```
 #[inline]
-pub fn semacquire(word: &AtomicU32, lifo: bool, reason: WaitReason) {
+pub(crate) fn semacquire(word: &AtomicU32, lifo: bool, reason: WaitReason) {
     if !try_take(word) {
         semacquire_slow(word, lifo, reason);
     }
@@ -263,7 +252,7 @@ fn semacquire_slow(word: &AtomicU32, lifo: bool, reason: WaitReason) {
         unsafe { tree.push(me, lifo) };
         std::mem::forget(tree); // unlock_root unlocks
         // SAFETY: unlock_root makes the record reachable as its last step. The one who pops the record readies it, once.
-        // Nothing here is tied to the thread: the lock is given up on the same thread, before this goroutine can move.
+        // Nothing here is tied to the thread: a lock of parking_lot may be released by another one.
         unsafe { gopark(unlock_root, std::ptr::from_ref(root).cast_mut().cast(), reason) };
         // SAFETY: the releaser readied us, so the record is ours again.
         if unsafe { (*me).granted } || try_take(word) {
@@ -285,17 +274,8 @@ unsafe fn unlock_root(_: Waiter, root: *mut ()) -> bool {
 /// Adds one to `word` and wakes its first waiter, if there is any. Go: `semrelease1`.
 ///
 /// With `handoff` the unit is the first waiter's when it wakes; otherwise whoever comes first takes it. Never parks.
-///
-/// ```
-/// use gosched_runtime::sema::semrelease;
-/// use std::sync::atomic::AtomicU32;
-///
-/// let word = AtomicU32::new(0);
-/// semrelease(&word, false); // nobody waits: the unit stays in the word
-/// assert_eq!(word.into_inner(), 1);
-/// ```
 #[inline]
-pub fn semrelease(word: &AtomicU32, handoff: bool) {
+pub(crate) fn semrelease(word: &AtomicU32, handoff: bool) {
     if handoff {
         return semrelease_handoff(word);
     }

@@ -34,7 +34,7 @@ fn one_at_a_time_and_nothing_lost() {
 }
 
 #[test]
-fn a_hog_hands_the_lock_over_once_its_rival_starves() {
+fn a_hog_does_not_keep_its_rival_out() {
     for _ in 0..5 {
         let (m, rival_is_in) = (Mutex::new(()), AtomicBool::new(false));
         let started = AtomicBool::new(false);
@@ -45,9 +45,9 @@ fn a_hog_hands_the_lock_over_once_its_rival_starves() {
                 let _guard = m.lock();
                 rival_is_in.store(true, Ordering::Release);
             });
-            // Holds the lock for 2 ms at a time and takes it again at once. A thread that wakes needs tens of
-            // microseconds, so that by luck alone the rival would not come in for hundreds of turns. (By right it needs
-            // two, but on a busy machine it may have to wait for a processor too.)
+            // Holds the lock for 2 ms at a time and takes it again at once. The rival's second loss makes the mutex
+            // starve, after which it is next; but on a busy machine it may have to wait for a processor too. (When
+            // exactly it becomes the heir is tested in mutex.rs.)
             while !rival_is_in.load(Ordering::Acquire) {
                 let guard = m.lock();
                 if started.load(Ordering::Acquire) {

@@ -1,6 +1,7 @@
 //! What the tests across crates share.
 #![allow(dead_code)]
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -44,6 +45,16 @@ pub fn eventually(what: &str, mut cond: impl FnMut() -> bool) {
 /// Time for others to have parked. Tests that use it are right without, only weaker.
 pub fn settle() {
     gosched::time::sleep(Duration::from_millis(2));
+}
+
+/// A loopback address with port 0 that no other process' test has, nor the last 250 callers in this one: a port that was
+/// freed stays free, and nobody else answers on it. (Linux has the whole of 127/8; elsewhere chance must do.)
+pub fn loopback() -> SocketAddr {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let last = (CALLS.fetch_add(1, SeqCst) % 250 + 1) as u8;
+    let own = Ipv4Addr::new(127, high, low, last);
+    (if cfg!(target_os = "linux") { own } else { Ipv4Addr::LOCALHOST }, 0).into()
 }
 
 /// What a panic said.

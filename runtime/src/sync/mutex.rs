@@ -525,6 +525,35 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_overtaken_after_a_millisecond_makes_the_mutex_starve() {
+        let mut overtaken = 0;
+        for _ in 0..50 {
+            let m = Arc::new(Mutex::new(Vec::new()));
+            let held = m.lock();
+            let threads = queue_up(&m, 2);
+            let since = Instant::now();
+            while since.elapsed() <= STARVES_AFTER {
+                spin_loop();
+            }
+            drop(held);
+            if let Some(again) = m.try_lock().filter(|served| served.is_empty()) {
+                overtaken += 1;
+                while waiting(&m.raw.sema) < 2 {
+                    thread::yield_now();
+                }
+                assert!(m.raw.load().is_starving());
+                drop(again);
+                let served = m.try_lock().map(|served| served.len());
+                assert!(served.is_none_or(|n| n >= 1), "an arrival came before the heir");
+            }
+            threads.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(*m.lock(), [0, 1]);
+            assert_eq!(m.raw.load(), State(0));
+        }
+        assert!(overtaken > 0, "a waking thread was never overtaken");
+    }
+
+    #[test]
     fn a_starving_mutex_is_refused_to_arrivals_and_goes_down_the_queue() {
         for _ in 0..50 {
             let m = Arc::new(Mutex::new(Vec::new()));

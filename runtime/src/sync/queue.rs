@@ -214,8 +214,8 @@ pub(super) unsafe fn park(
     deadline: Option<Instant>,
 ) -> Woken {
     // SAFETY: the record is ours with the lock. The commit unlocks as its last step, which is what makes the record
-    // reachable; wakers claim where there is a ticket, and ready once. The lock is given up on the thread that holds
-    // it, before this goroutine can move.
+    // reachable; wakers claim where there is a ticket, and ready once. Nothing here is tied to the thread: a lock of
+    // parking_lot may be released by another one.
     unsafe {
         (*r).parked = true;
         (*r).ticket = deadline.map(|_| (*r).waiter.open_ticket());

@@ -15,11 +15,10 @@
 //! queue any more, and without a deadline: even `try_recv` waits here, for a selector that is already awake. (To answer
 //! "empty" would be wrong for ever: a poll in a loop and a `Select` would never meet.)
 
-use crate::hchan::{Block, Found, Hchan, Limit, chanparkcommit, earlier, wait_on_nil};
+use crate::hchan::{Block, Found, Hchan, Limit, earlier, wait_on_nil};
 use crate::sudog::{Sudog, Wake, WakeList};
 use gosched_runtime::park::{self, WaitReason};
 use std::mem::MaybeUninit;
-use std::ptr;
 use std::time::Instant;
 
 /// How a receive ended. `Done`: the value is at the destination.
@@ -125,15 +124,30 @@ pub(crate) unsafe fn look(h: &Hchan, dst: *mut u8, wakes: &mut WakeList) -> Foun
 /// # Safety
 /// The lock of `h` is held, and no other; `s` is a `Found::Promise` of it; `dst` is a place for its type.
 pub(crate) unsafe fn await_promise(h: &Hchan, s: *const Sudog, dst: *mut u8, reason: WaitReason) -> Wake {
+    /// What the commit needs; in our frame, which is ours until the sender answers.
+    struct Ask {
+        h: *const Hchan,
+        sender: park::Waiter,
+    }
+    /// Unlocks, and wakes the sender: in this order, for nobody is readied with a lock held. The sender answers when we
+    /// have left our stack.
+    unsafe fn commit(_: park::Waiter, ask: *mut ()) -> bool {
+        // SAFETY: the frame of the one who parks, who is unreachable until the goready; copied out before. It holds the
+        // lock. The sender is parked, dequeued and claimed by it.
+        unsafe {
+            let Ask { h, sender } = ask.cast::<Ask>().read();
+            (*h).unlock();
+            park::goready(sender);
+        }
+        true
+    }
     let me = Sudog::new(park::current(), None, false, dst);
-    // SAFETY: s is dequeued and claimed by us, and sleeps until the goready below; after which it is not touched. It will
-    // take the lock before it touches `me`, and so only when our commit has released it: we are reachable then.
+    // SAFETY: s is dequeued and claimed by us, and sleeps until the goready in our commit; after which it is not touched.
     unsafe {
-        let waiter = (*s).waiter;
+        let mut ask = Ask { h, sender: (*s).waiter };
         (*s).partner.set(&me);
         (*s).complete(Wake::Done);
-        park::goready(waiter);
-        park::gopark(chanparkcommit, ptr::from_ref(h).cast_mut().cast(), reason);
+        park::gopark(commit, (&raw mut ask).cast(), reason);
     }
     me.wake()
 }

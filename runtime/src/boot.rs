@@ -16,7 +16,7 @@ use crate::m;
 use crate::newproc::{GoExit, spawn_unchecked};
 use crate::procresize::{MAX_PROCS, procresize};
 use crate::sched::{MSTART, SCHED};
-use crate::{clock, rand, schedule, stack, sys, syscall, sysmon};
+use crate::{clock, rand, schedule, stack, sys, sysmon};
 use std::io::Write;
 use std::panic::Location;
 use std::sync::Once;
@@ -231,7 +231,6 @@ fn schedinit(config: &Config) {
         stack::init(config.stack_size.unwrap_or(stack::DEFAULT_SIZE));
         sys::fault::install(on_fault);
         name_goroutines_in_panics();
-        m::EXITSYSCALL.set(syscall::exitsyscall).expect("once");
         MSTART.set(schedule::mstart).expect("once");
         // SAFETY: no thread of the scheduler runs yet.
         unsafe { SCHED.sysmon_note.init() };

@@ -111,7 +111,9 @@ fn run_due_timers(p: &'static P) -> bool {
 
 fn from_local(p: &'static P) -> Option<Found> {
     if p.schedtick().is_multiple_of(GLOBAL_EVERY) {
-        SCHED.retired().iter().for_each(|p| drop(run_due_timers(p)));
+        for retired in SCHED.retired() {
+            run_due_timers(retired);
+        }
         if SCHED.runqsize() > 0
             && let Some(g) = SCHED.lock().globrunqget()
         {

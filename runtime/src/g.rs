@@ -45,8 +45,6 @@ pub(crate) enum Order {
     Yield,
     /// I wait: call `commit(waiter, arg)` now that I am off my stack; run me again at once if it says false.
     Park { commit: Commit, arg: *mut () },
-    /// My P was taken while I ran user code and there is no other: queue me globally, stop this M. (exitsyscall0)
-    LostP,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

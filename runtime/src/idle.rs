@@ -3,8 +3,8 @@
 //! Both are LIFO, so that the warmest comes back first, and both are under the scheduler's lock. An idle P is owned by
 //! its list, an idle M sleeps in `m.park` until whoever took it out of the list has given it a P and woken it.
 
-use crate::g::G;
-use crate::m::M;
+use crate::g::{G, Gstatus};
+use crate::m::{self, M};
 use crate::p::P;
 use crate::sched::{Locked, SCHED};
 use std::sync::atomic::Ordering;
@@ -82,4 +82,28 @@ pub(crate) fn releasep(m: &'static M) -> &'static P {
     m.set_p(None);
     p.hold(std::ptr::null_mut());
     p
+}
+
+/// Into the runtime (m.rs, `enter`), and where the P was taken meanwhile, an idle one if there is one.
+#[inline(always)]
+pub(crate) fn enter_with_p(g: &'static G) -> &'static M {
+    let m = m::enter(g);
+    // A pinned goroutine commits on its own stack (syscall.rs): it is about to sleep, and must not take a P along.
+    if m.p().is_none() && g.status() == Gstatus::Running {
+        regain_p_slow(m);
+    }
+    m
+}
+
+/// Takes an idle P for an M that has none. True: it has one now.
+#[cold]
+pub(crate) fn regain_p_slow(m: &'static M) -> bool {
+    if SCHED.spin.idle_ps() == 0 {
+        return false;
+    }
+    let p = pidleget(&mut SCHED.lock());
+    if let Some(p) = p {
+        acquirep(m, p);
+    }
+    p.is_some()
 }

@@ -126,7 +126,7 @@ pub mod testing {
     /// The time slices that the caller's P has begun. On a goroutine.
     pub fn schedtick() -> u32 {
         let m = crate::m::enter(crate::m::getg().expect("on a goroutine"));
-        let tick = m.the_p().schedtick();
+        let tick = m.p().map_or(0, |p| p.schedtick());
         crate::m::leave(m);
         tick
     }

@@ -13,7 +13,8 @@
 //! ## The retake handshake, owner's side
 //! Rust code has no point at which it could be preempted safely, so *all* user code counts as if it were in a system
 //! call: sysmon may take the P away from an M that is outside the runtime, and hand it to another thread. The goroutine
-//! goes on where it is; it learns of it at its next call into the runtime. So each such call begins and ends:
+//! goes on where it is, as a thread among others; it learns of it at its next call into the runtime. So each such call
+//! begins and ends:
 //!
 //! ```text
 //!   owner (enter / leave)                        thief (sysmon, retake)
@@ -31,6 +32,11 @@
 //! visible (then the load, later, sees `retaken`) or after (then the thief sees `in_rt`). Where the kernel offers no
 //! membarrier the owner fences for itself.
 //!
+//! **Without a P** a goroutine may do all that does not park: start others, ready others, start timers; these go to the
+//! global queue and to the first P's heap. It does not wait for a P there, for it may hold a lock of its own or of a
+//! channel, and whoever wants that lock would wait with it; and it may hold a value of its thread, which only a call that
+//! parks may make it leave. When it parks it leaves its stack as ever; its M then has no P, and gets one or sleeps.
+//!
 //! The final decision is the thief's, under `retake_lock`; an owner that saw `retaken` waits for it there. While
 //! `in_rt` is true, `p` is the M's own; while it is false and the M holds a P, only the thief may change `p`.
 //!
@@ -43,7 +49,6 @@ use crate::{stack, sys};
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence, fence};
 
 pub(crate) struct M {
@@ -185,44 +190,26 @@ pub(crate) fn set_current_m(m: &'static M) {
     CURRENT.with(|c| c.set(Some(m)));
 }
 
-/// Into the runtime: from here to `leave` the goroutine's M surely holds a P, which nobody takes away. May park the
-/// goroutine, when its P was taken and there is no other.
+/// Into the runtime: from here to `leave` nobody takes the P of the goroutine's M away. It may be gone already: then the
+/// goroutine goes on without one, and what it makes runnable goes to the global queue. It never leaves its thread here:
+/// only a call that parks may do that.
 #[inline(always)]
 pub(crate) fn enter(g: &'static G) -> &'static M {
     let m = m_of(g);
     if m.set_in_rt() {
-        return enter_slow(g);
+        settle_slow(m);
     }
     m
 }
 
-/// What to do when `enter` finds the P gone: `syscall::exitsyscall`, which lies above this file and is handed over at
-/// start.
-pub(crate) static EXITSYSCALL: OnceLock<fn(&'static G)> = OnceLock::new();
-
-/// The thief was here. Waits for its decision; where the P is gone, gets another.
+/// A thief is at it, or was. Waits for its decision; `m.p` is settled afterwards.
 #[cold]
-fn enter_slow(g: &'static G) -> &'static M {
-    loop {
-        let m = m_of(g);
-        m.clear_in_rt();
-        let has_p = {
-            let _decided = m.retake_lock.lock();
-            m.retaken.store(false, Ordering::Relaxed);
-            // Inside again before the next thief gets the lock.
-            let _ = m.set_in_rt();
-            m.p().is_some()
-        };
-        if has_p {
-            return m;
-        }
-        EXITSYSCALL.get().expect("set at start")(g);
-        // It came back outside the runtime, with a P, perhaps on another M.
-        let m = m_of(g);
-        if !m.set_in_rt() {
-            return m;
-        }
-    }
+fn settle_slow(m: &'static M) {
+    m.clear_in_rt();
+    let _decided = m.retake_lock.lock();
+    m.retaken.store(false, Ordering::Relaxed);
+    // Inside again before the next thief gets the lock; it would find us inside.
+    let _ = m.set_in_rt();
 }
 
 /// Out of the runtime, back into user code.

@@ -9,6 +9,7 @@
 //! (boot.rs). `goexit` is a panic too, one that no hook sees.
 
 use crate::g::{Extra, G};
+use crate::idle::enter_with_p;
 use crate::m;
 use crate::p::P;
 use crate::park::{WaitReason, Waiter, gopark, goready};
@@ -89,7 +90,7 @@ unsafe fn newproc<F: FnOnce() + Send>(
 ) -> u64 {
     match m::getg() {
         Some(me) => {
-            let m = m::enter(me);
+            let m = enter_with_p(me);
             // SAFETY: handed on; inside the runtime the M's P is ours.
             let goid = unsafe { newproc_on(m.p(), f, extra, site) };
             m::leave(m);

@@ -27,8 +27,10 @@
 pub use crate::g::Commit;
 use crate::g::{G, Order};
 pub use crate::reason::WaitReason;
+use crate::sched::SCHED;
 pub use crate::waiter::{Ticket, Waiter};
-use crate::{m, sleep, syscall, thread, wake};
+use crate::{m, sleep, sys, syscall, thread, wake};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// How a wait with a deadline ended.
@@ -54,6 +56,14 @@ pub fn current() -> Waiter {
 pub fn on_goroutine() -> bool {
     m::getg().is_some()
 }
+
+/// Whether anything can run while the caller spins: another CPU, and another P to be on it (without a scheduler, any
+/// thread).
+pub(crate) fn others_can_run() -> bool {
+    SCHED.procs() != 1 && *CPUS.get_or_init(sys::cpu::num_cpu) > 1
+}
+
+static CPUS: OnceLock<usize> = OnceLock::new();
 
 /// Parks the calling goroutine (blocks the calling thread) until [`goready`]. Go: `runtime.gopark`.
 ///
@@ -97,8 +107,7 @@ unsafe fn gopark_g(g: &'static G, commit: Commit, arg: *mut (), reason: WaitReas
 ///
 /// What the caller wrote before is seen by the waiter after its `gopark`. Works from any thread, and in a [`Commit`].
 ///
-/// Not to be called with a lock held: a caller whose P was taken meanwhile gets in line for another, and whoever wants
-/// the lock would wait for it with its thread.
+/// Never parks its caller. Still better not called with a lock held: whoever is woken will want that lock next.
 ///
 /// # Safety
 /// The caller is the one who owes `w` this wake-up: `w` is in a `gopark` whose commit made it reachable to the caller,

@@ -6,16 +6,18 @@
 //!                ▲                                                │
 //!                └── obey:  Yield    to the end of the global queue
 //!                           Park     commit; if it declines, run it again
-//!                           LostP    no P any more: global queue, and this M stops
 //!                           (return) goexit0: stack and G go back to the P's caches
 //! ```
+//! The P may have been taken while the goroutine ran: then the M has none here, and gets another or sleeps before the next
+//! round.
+//!
 //! This is g0: the thread's own stack, inside the runtime all the time. The goroutine is outside of it from the moment
 //! of `resume` until it calls in again (m.rs).
 
 use crate::coro::Left;
 use crate::findrunnable::{Found, findrunnable, stop_spinning};
 use crate::g::{G, Gstatus, Order};
-use crate::idle::acquirep;
+use crate::idle::{acquirep, regain_p_slow};
 use crate::m::{self, M};
 use crate::p::P;
 use crate::sched::SCHED;
@@ -32,6 +34,9 @@ pub(crate) fn mstart(m: &'static M) {
     let _ = m.set_in_rt();
     acquirep(m, m.nextp.take().expect("a new M is given a P"));
     loop {
+        if m.p().is_none() && !regain_p_slow(m) {
+            wake::stopm(m);
+        }
         schedule(m);
     }
 }
@@ -85,18 +90,15 @@ fn execute(m: &'static M, g: &'static G) {
             Left::Suspended(Order::Yield) => {
                 m.set_curg(None);
                 g.set_status(Gstatus::Runnable);
-                return SCHED.lock().globrunqput(g);
-            }
-            Left::Suspended(Order::LostP) => {
-                m.set_curg(None);
                 SCHED.lock().globrunqput(g);
-                // A P may have become idle since the goroutine looked for one.
-                wake::wakep();
-                return wake::stopm(m);
+                if m.p().is_none() {
+                    wake::wakep();
+                }
+                return;
             }
             Left::Finished => {
                 m.set_curg(None);
-                return goexit0(m.the_p(), g);
+                return goexit0(m.p(), g);
             }
         }
     }
@@ -119,21 +121,26 @@ fn stackalloc(p: &'static P, g: &'static G) -> stack::Stack {
     })
 }
 
-/// The end of a goroutine: its stack and its G go to the P.
-fn goexit0(p: &'static P, g: &'static G) {
-    // SAFETY: it has finished, we are the M that ran it; the P is ours, on g0, and `local` is the only reference.
-    let local = unsafe { p.local() };
-    // SAFETY: as above.
-    unsafe {
-        let coro = g.coro().take().expect("it ran");
-        let s = coro.into_stack();
-        s.set_owner(std::ptr::null_mut());
-        local.stacks.stackfree(s);
+/// The end of a goroutine: its stack and its G go to the P, or to everybody where the M has none.
+fn goexit0(p: Option<&'static P>, g: &'static G) {
+    // SAFETY: it has finished, and we are the M that ran it.
+    let s = unsafe {
         g.clear();
-    }
+        g.coro().take().expect("it ran").into_stack()
+    };
+    s.set_owner(std::ptr::null_mut());
     g.locks.set(0);
     g.set_status(Gstatus::Dead);
+    let Some(p) = p else {
+        stack::stackfree_to_pool(s);
+        SCHED.gcount.fetch_sub(1, Ordering::Relaxed);
+        SCHED.lock().gfree.push_front(g.ptr());
+        return;
+    };
     p.gcount_add(-1);
+    // SAFETY: the P is ours, on g0, and this is the only reference into it.
+    let local = unsafe { p.local() };
+    local.stacks.stackfree(s);
     local.gfree.push_front(g.ptr());
     if local.gfree.len() > GFREE_MAX {
         // To the front: last in, first out, so that few Gs are in use and those are warm.

@@ -6,6 +6,7 @@
 
 use crate::clock::nanos_of;
 use crate::g::Commit;
+use crate::idle::enter_with_p;
 use crate::park::{self, Ticket, WaitReason, Waiter, Woken, gopark, goready};
 use crate::sched::SCHED;
 use crate::timers::SlotId;
@@ -36,7 +37,7 @@ pub unsafe fn timer_add(when: Instant, f: TimerFn, arg: *mut (), seq: u64) -> Ti
     let when = nanos_of(when);
     match m::getg() {
         Some(g) => {
-            let m = m::enter(g);
+            let m = enter_with_p(g);
             let id = add_to(m.p().map_or(0, |p| p.id), when, f, arg, seq);
             m::leave(m);
             id

@@ -343,6 +343,14 @@ impl StackCache {
     }
 }
 
+/// Takes back a stack where there is no P to keep it.
+#[cold]
+pub(crate) fn stackfree_to_pool(stack: Stack) {
+    let mut cache = StackCache::new();
+    cache.stackfree(stack);
+    cache.flush();
+}
+
 /// Whether a stack of `size` bytes can be had at all: 0 where the standard size does, else the size.
 pub(crate) fn check_size(size: usize) -> io::Result<usize> {
     if size / stride() >= slots() / 2 {

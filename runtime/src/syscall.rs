@@ -1,12 +1,15 @@
 //! Running without a P, and coming back (Go: runtime/proc.go, `exitsyscall`, `lockOSThread`, `startlockedm`).
 //!
-//! User code does not announce system calls; whoever stays away from the runtime for long loses the P to sysmon (m.rs).
-//! At the next call into the runtime it needs one again:
+//! Whoever stays away from the runtime for long loses the P to sysmon (m.rs). `syscall(f)` announces that it will, and
+//! when `f` is done sees to it that the goroutine has a P again:
 //!
 //! ```text
-//!   exitsyscall:   an idle P?  take it, go on
-//!                  none:       the goroutine goes to the global queue, its M stops          (Order::LostP)
+//!   exitsyscall:   still its own?   go on
+//!                  an idle P?       take it, go on
+//!                  none:            the goroutine goes to the global queue, its M sleeps
 //! ```
+//! (Go prefers the P that it had before among the idle ones. Here the last to become idle is taken, which is the same one
+//! where only one is.) Code that lost its P without having announced anything goes on without, until it parks.
 //!
 //! ## Goroutines that may not leave their thread
 //! `lock_os_thread`, and a goroutine that parks while a panic unwinds it: std counts panics per thread, so it must finish
@@ -24,33 +27,21 @@
 
 use crate::checkdead::checkdead;
 use crate::g::{Commit, G, Gstatus, Order};
-use crate::idle::{acquirep, pidleget, releasep};
+use crate::idle::{enter_with_p, releasep};
 use crate::m::{self, M};
 use crate::sched::SCHED;
 use crate::wake;
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
-/// Gets a P for the calling goroutine, whose M has none. Comes back outside the runtime.
-pub(crate) fn exitsyscall(g: &'static G) {
-    let m = m::m_of(g);
-    let p = pidleget(&mut SCHED.lock());
-    if let Some(p) = p {
-        acquirep(m, p);
-        m.clear_in_rt();
-        return;
+/// The end of `syscall(f)`: see the file head.
+fn exitsyscall(g: &'static G) {
+    let m = enter_with_p(g);
+    if m.p().is_some() || pinned(g) {
+        return m::leave(m);
     }
-    g.set_status(Gstatus::Runnable);
-    if pinned(g) {
-        pin(g, m);
-        SCHED.lock().globrunqput(g);
-        // A P may have become idle since the look above.
-        wake::wakep();
-        wait_for_p(g, m);
-        return;
-    }
-    // SAFETY: on g's stack; the entries of the runtime hold nothing tied to the thread.
-    unsafe { g.suspend(Order::LostP) };
+    // SAFETY: on g's stack, inside the runtime; `syscall` is a call that can park.
+    unsafe { g.suspend(Order::Yield) };
 }
 
 /// Whether the goroutine may not leave its thread now.
@@ -84,18 +75,21 @@ fn wait_for_p(g: &'static G, m: &'static M) {
 pub(crate) unsafe fn park_on_thread_slow(g: &'static G, commit: Commit, arg: *mut ()) {
     let m = m::m_of(g);
     pin(g, m);
-    let p = releasep(m);
-    // A thief that began before may still be about to give up: once it has, no flag of its is left behind, and without a
-    // P there will be no other. The commit may call into the runtime, and must find things quiet.
-    drop(m.retake_lock.lock());
-    wake::handoffp(p);
+    if m.p().is_some() {
+        let p = releasep(m);
+        // A thief that began before may still be about to give up: once it has, no flag of its is left behind, and
+        // without a P there will be no other. The commit may call into the runtime, and must find things quiet.
+        drop(m.retake_lock.lock());
+        wake::handoffp(p);
+    }
     // SAFETY: the caller's promise. From here on the goroutine may be readied, and an M may wake this thread.
     if unsafe { commit(g.waiter(), arg) } {
         wait_for_p(g, m);
     } else {
+        // Called off: it goes on, without a P.
         g.lockedm.store(std::ptr::null_mut(), Ordering::Relaxed);
         g.set_status(Gstatus::Running);
-        exitsyscall(g);
+        m::leave(m);
     }
 }
 
@@ -125,8 +119,8 @@ pub(crate) fn startlockedm(m: &'static M, lockedm: &'static M) {
 /// Runs a function that is known to block: a system call, a C library, a slow file (Go: `entersyscall`, `exitsyscall`).
 ///
 /// It runs here and now, on this goroutine. Announcing it only tells sysmon that it need not wait 10 ms before it takes
-/// the P away for others. Blocking without announcing is safe too, just slower to be noticed. Off a goroutine it merely
-/// calls `f`.
+/// the P away for others. Blocking without announcing is safe too, just slower to be noticed. When `f` is done and there
+/// is no P to go on with, the goroutine waits its turn. Off a goroutine it merely calls `f`.
 ///
 /// ```
 /// let n = gosched_runtime::syscall(|| std::fs::read("Cargo.toml").map(|v| v.len()));
@@ -138,6 +132,7 @@ pub fn syscall<F: FnOnce() -> R, R>(f: F) -> R {
     impl Drop for Announced {
         fn drop(&mut self) {
             self.0.in_syscall.store(self.1, Ordering::Relaxed);
+            exitsyscall(self.0);
         }
     }
     // Relaxed: a hint for sysmon.

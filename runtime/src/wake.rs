@@ -11,7 +11,7 @@
 
 use crate::g::{G, Gstatus};
 use crate::glist::GQueue;
-use crate::idle::{acquirep, mget, mput, pidleget, pidleput};
+use crate::idle::{acquirep, enter_with_p, mget, mput, pidleget, pidleput};
 use crate::m::{self, M};
 use crate::netpoll;
 use crate::p::P;
@@ -42,7 +42,7 @@ pub(crate) fn ready(gp: &'static G) {
     gp.set_status(Gstatus::Runnable);
     match m::getg() {
         Some(me) => {
-            let m = m::enter(me);
+            let m = enter_with_p(me);
             ready_on(m.p(), gp);
             m::leave(m);
         }
@@ -50,8 +50,8 @@ pub(crate) fn ready(gp: &'static G) {
     }
 }
 
-/// Queues a runnable goroutine as the next one of this P, or globally where the caller has none: a plain thread, an M
-/// that blocks with its goroutine, a poller.
+/// Queues a runnable goroutine as the next one of this P, or globally where the caller has none: a plain thread, a
+/// goroutine whose P was taken, a poller.
 #[inline]
 pub(crate) fn ready_on(p: Option<&'static P>, gp: &'static G) {
     let Some(p) = p else {

@@ -248,21 +248,7 @@ impl RawMutex {
 
 /// Whether spinning for the `spins`-th time can be worth it: the owner must be able to run meanwhile.
 fn can_spin(spins: u32) -> bool {
-    spins < SPINS && cpus() > 1
-}
-
-/// The number of processors, asked for once.
-fn cpus() -> usize {
-    static CPUS: AtomicUsize = AtomicUsize::new(0);
-    // Relaxed: a number, nothing hangs on it.
-    match CPUS.load(Ordering::Relaxed) {
-        0 => {
-            let n = std::thread::available_parallelism().map_or(1, |n| n.get());
-            CPUS.store(n, Ordering::Relaxed);
-            n
-        }
-        n => n,
-    }
+    spins < SPINS && crate::park::others_can_run()
 }
 
 /// A mutual exclusion lock around a value: `std::sync::Mutex`'s shape, Go's algorithm, no poisoning.

@@ -206,6 +206,26 @@ impl WaitGroup {
         }
     }
 
+    /// Starts a goroutine that the group counts until it ends: by returning, by a panic or by `goexit`
+    /// (Go: `sync.WaitGroup.Go`).
+    ///
+    /// # Panics
+    /// As [`go`](crate::go).
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let wg = gosched_runtime::sync::WaitGroup::new();
+    /// for i in 0..3 {
+    ///     wg.go(move || println!("{i}"));
+    /// }
+    /// wg.wait();
+    /// # }) };
+    /// ```
+    #[track_caller]
+    pub fn go<F: FnOnce() + Send + 'static>(&self, f: F) {
+        crate::go(self.counted(f));
+    }
+
     /// Counts one up and gives `f` a wrapping that counts it down again when it has run, or panicked, or was ended by
     /// `goexit`, or was dropped without having run. What `go` starts.
     pub(crate) fn counted<F: FnOnce() + Send + 'static>(&self, f: F) -> impl FnOnce() + Send + 'static {

@@ -150,7 +150,7 @@ mod tests {
         let mut b = GQueue::new();
         (5..9).for_each(|v| b.push_back(node(v)));
         a.append(&mut b);
-        assert!(b.is_empty() && b.len() == 0);
+        assert_eq!(b.len(), 0);
         a.push_front(node(100));
         assert_eq!(a.len(), 10);
         let mut front = a.split_front(4);

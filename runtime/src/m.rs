@@ -52,7 +52,6 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence, fence};
 
 pub(crate) struct M {
-    pub(crate) id: u64,
     /// Inside the runtime. Written by this M's thread, read by the thief.
     in_rt: AtomicBool,
     /// The P is being taken, or was. Written by the thief; cleared by either under `retake_lock`.
@@ -85,9 +84,8 @@ thread_local! {
 
 impl M {
     /// A new M, without a thread yet. It lives for ever.
-    pub(crate) fn new(id: u64) -> &'static M {
+    pub(crate) fn new() -> &'static M {
         Box::leak(Box::new(M {
-            id,
             in_rt: AtomicBool::new(true),
             retaken: AtomicBool::new(false),
             p: AtomicPtr::new(std::ptr::null_mut()),

@@ -120,7 +120,7 @@ fn newm(p: &'static P, spinning: bool) {
             "thread exhaustion",
         );
     }
-    let m = M::new(id);
+    let m = M::new();
     m.spinning.set(spinning);
     m.nextp.set(Some(p));
     let mstart = *MSTART.get().expect("handed over at start");

@@ -122,7 +122,7 @@ fn destructors_may_park_while_a_panic_unwinds() {
             for _ in 0..3 {
                 yield_now();
                 sleep(Duration::from_micros(100));
-                assert_eq!(spawn(|| std::thread::panicking()).join().unwrap(), false);
+                assert!(!spawn(std::thread::panicking).join().unwrap());
                 assert!(std::thread::panicking());
             }
         }
@@ -203,7 +203,7 @@ fn a_spinning_goroutine_stops_nobody() {
             .collect();
         for _ in 0..5 {
             sleep(Duration::from_millis(1));
-            spawn(|| yield_now()).join().unwrap();
+            spawn(yield_now).join().unwrap();
         }
         stop.store(true, Relaxed);
         spinners.into_iter().for_each(|h| h.join().unwrap());
@@ -225,7 +225,7 @@ fn blocking_announced_or_not_stops_nobody() {
             })
             .unzip();
         for _ in 0..10 {
-            spawn(|| yield_now()).join().unwrap();
+            spawn(yield_now).join().unwrap();
             sleep(Duration::from_millis(1));
         }
         assert!(blockers.iter().all(|h| !h.is_finished()));
@@ -288,7 +288,7 @@ fn a_goroutine_with_a_large_stack_can_use_it() {
     #[inline(never)]
     fn deep(n: usize) -> usize {
         let frame = std::hint::black_box([n as u8; 1024]);
-        if n == 0 { 0 } else { deep(n - 1) + usize::from(frame[n % 1024] != 0 || n % 256 == 0) }
+        if n == 0 { 0 } else { deep(n - 1) + usize::from(frame[n % 1024] != 0 || n.is_multiple_of(256)) }
     }
     rt(|| {
         let h = Builder::new().stack_size(8 << 20).spawn(|| deep(3000)).unwrap();

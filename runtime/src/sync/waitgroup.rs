@@ -210,7 +210,7 @@ impl WaitGroup {
     /// (Go: `sync.WaitGroup.Go`).
     ///
     /// # Panics
-    /// As [`go`](crate::go).
+    /// As [`go`](fn@crate::go).
     ///
     /// ```
     /// # unsafe { gosched_runtime::run(|| {

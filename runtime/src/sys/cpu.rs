@@ -73,7 +73,7 @@ pub(crate) fn num_threads() -> Option<usize> {
     {
         use std::os::unix::fs::MetadataExt;
         // A directory's link count: itself, its parent's entry, and one for each subdirectory.
-        return std::fs::metadata("/proc/self/task").ok().map(|m| (m.nlink() as usize).saturating_sub(2));
+        std::fs::metadata("/proc/self/task").ok().map(|m| (m.nlink() as usize).saturating_sub(2))
     }
     #[cfg(not(target_os = "linux"))]
     None

@@ -42,14 +42,19 @@
 //! # Safety
 //! [`run`] is the one `unsafe` of the interface: a goroutine may go on on another thread after it has parked, and rustc
 //! may keep the address of a `thread_local!` across that. The caller of `run` promises for the whole program that no
-//! goroutine holds a borrow of a thread-local, or a value tied to a thread, across a call that can park.
+//! goroutine holds a borrow of a thread-local, or a value tied to a thread, across a call that can park. The chapter
+//! [`safety`] has the program that breaks, and the cures.
 
 pub use gosched_chan::select;
 #[doc(inline)]
 pub use gosched_runtime::{
-    Builder, Config, GoroutineId, JoinHandle, OsThreadLock, go, goexit, goid, gomaxprocs, lock_os_thread,
-    num_cpu, num_goroutine, run, spawn, syscall, yield_now,
+    AccessError, Builder, Config, GoroutineId, JoinHandle, LocalKey, OsThreadLock, Scope, ScopedJoinHandle,
+    go, goexit, goid, gomaxprocs, goroutine_local, lock_os_thread, num_cpu, num_goroutine, run, scope,
+    set_gomaxprocs, spawn, syscall, yield_now,
 };
+
+#[doc = include_str!("../docs/safety.md")]
+pub mod safety {}
 
 /// Channels and `select!`.
 pub mod chan {

@@ -226,6 +226,9 @@ fn schedinit(config: &Config) {
         if godebug("stackguard").as_deref() == Some("mprotect") {
             sys::mem::force_mprotect_guards();
         }
+        if let Some(us) = godebug("slice").and_then(|s| s.parse().ok()) {
+            sysmon::TEST_SLICE.store(us, Ordering::Relaxed);
+        }
         clock::nanotime();
         sys::barrier::register(godebug("membarrier").as_deref() != Some("0"));
         stack::init(config.stack_size.unwrap_or(stack::DEFAULT_SIZE));

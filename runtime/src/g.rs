@@ -23,6 +23,7 @@
 
 use crate::coro::{Coro, Suspender};
 use crate::glist::{GQueue, Linked};
+use crate::locals::Locals;
 use crate::reason::WaitReason;
 use crate::stack;
 use crate::waiter::{Waiter, WaiterHead, WaiterKind};
@@ -113,6 +114,8 @@ pub(crate) struct G {
     /// Written before the goroutine becomes runnable and when it is dead.
     extra: UnsafeCell<Option<Box<Extra>>>,
     entry: UnsafeCell<Entry>,
+    /// Its goroutine-locals. The goroutine's own.
+    locals: Locals,
 }
 
 // SAFETY: the file head's table says who may touch the non-atomic fields; every hand-over synchronises.
@@ -151,6 +154,7 @@ impl G {
             suspender: Cell::new(None),
             entry: UnsafeCell::new(Entry { call: no_entry, data: [MaybeUninit::uninit(); INLINE_WORDS] }),
             extra: UnsafeCell::new(None),
+            locals: Locals::new(),
         }))
     }
 
@@ -236,6 +240,15 @@ impl G {
     pub(crate) unsafe fn name(&self) -> Option<&str> {
         // SAFETY: `extra` is not written while the goroutine is alive.
         unsafe { (*self.extra.get()).as_ref() }?.name.as_deref()
+    }
+
+    /// Its goroutine-locals.
+    ///
+    /// # Safety
+    /// Called by the goroutine itself.
+    #[inline]
+    pub(crate) unsafe fn locals(&self) -> &Locals {
+        &self.locals
     }
 
     /// Makes a dead G ready for its first run.

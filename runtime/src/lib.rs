@@ -11,7 +11,8 @@
 //!   note         one thread sleeps, one wakes it         rand         the one source of chance
 //!   stack        slabs of guarded stacks                 coro         resume and suspend
 //!   waiter       goroutine or thread, and its ticket     thread       plain threads as waiters
-//!   g            G, its states, its orders               glist        lists of G
+//!   glist        lists of G                              locals       a goroutine's own values
+//!   g            G, its states, its orders
 //!   runq         the local run queue                     timer        the timer heap
 //!   p            P and its caches                        m            M, getg, the way into the runtime
 //!   spinning     who wakes whom: the essay               sched        the shared state and its lock
@@ -43,6 +44,10 @@ mod g;
 mod glist;
 #[cfg(not(gosched_loom))]
 mod idle;
+#[cfg(not(gosched_loom))]
+mod local;
+#[cfg(not(gosched_loom))]
+mod locals;
 mod loom;
 #[cfg(not(gosched_loom))]
 mod m;
@@ -97,6 +102,8 @@ pub mod timer {
 
 #[cfg(not(gosched_loom))]
 pub use boot::{Config, gomaxprocs, num_cpu, run, set_gomaxprocs};
+#[cfg(not(gosched_loom))]
+pub use local::{AccessError, LocalKey};
 #[cfg(not(gosched_loom))]
 pub use newproc::{Builder, GoroutineId, JoinHandle, go, goexit, goid, num_goroutine, spawn, yield_now};
 #[cfg(not(gosched_loom))]

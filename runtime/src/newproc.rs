@@ -190,6 +190,12 @@ fn base<F: FnOnce()>(g: &'static G, f: F) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         discard(payload);
     }
+    // A destructor that panics has had its turn: the others follow.
+    // SAFETY: on the goroutine.
+    let locals = unsafe { g.locals() };
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| locals.drop_all())) {
+        discard(payload);
+    }
     // Back into the runtime; the switch to g0 follows.
     m::enter(g);
 }

@@ -22,7 +22,7 @@ use crate::netpoll::{self, PollWait, ReadyList};
 use crate::p::{P, Pstatus};
 use crate::sched::SCHED;
 use crate::{checkdead, sys, wake};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const MIN_SLEEP: Duration = Duration::from_micros(20);
@@ -33,6 +33,17 @@ const FORCE_PREEMPT_NS: u64 = 10_000_000;
 const IDLE_ROUNDS: u32 = 8;
 /// How often to count the threads while only foreign ones are left.
 const FOREIGN_CHECK: Duration = Duration::from_millis(100);
+
+/// A shorter time slice, in µs, taken from everybody whether work waits or not: for tests that want the P to be lost at
+/// every entry into the runtime (`GODEBUG=slice=100`). 0: none.
+pub(crate) static TEST_SLICE: AtomicU64 = AtomicU64::new(0);
+
+fn slice_ns() -> u64 {
+    match TEST_SLICE.load(Ordering::Relaxed) {
+        0 => FORCE_PREEMPT_NS,
+        us => us * 1000,
+    }
+}
 
 /// What sysmon last saw of a P (Go: `sysmontick`).
 #[derive(Clone, Copy, Default)]
@@ -55,6 +66,7 @@ pub(crate) fn sysmon() {
     let mut delay = MIN_SLEEP;
     loop {
         delay = match idle_rounds {
+            _ if slice_ns() != FORCE_PREEMPT_NS => MIN_SLEEP,
             0 => MIN_SLEEP,
             1..=50 => delay,
             _ => (delay * 2).min(MAX_SLEEP),
@@ -132,7 +144,7 @@ fn retake(now: u64, seen: &mut Vec<Seen>) -> bool {
         if s.switches != switches || s.when == 0 {
             if s.schedtick != schedtick || s.when == 0 {
                 s.slice_since = now;
-            } else if now - s.slice_since >= FORCE_PREEMPT_NS {
+            } else if now - s.slice_since >= slice_ns() {
                 p.preempt();
                 s.slice_since = now;
             }
@@ -141,10 +153,11 @@ fn retake(now: u64, seen: &mut Vec<Seen>) -> bool {
         }
         let Some(m) = M::of_raw(p.m_raw()) else { continue };
         let in_syscall = m.curg().is_some_and(|g| g.in_syscall.load(Ordering::Relaxed));
-        let long = now - s.when >= FORCE_PREEMPT_NS;
+        let long = now - s.when >= slice_ns();
         let due = long || (in_syscall && s.syscall);
         s.syscall = in_syscall;
-        if due && somebody_waits(p, now, long) && retake_p(p, m) {
+        let wanted = slice_ns() != FORCE_PREEMPT_NS || somebody_waits(p, now, long);
+        if due && wanted && retake_p(p, m) {
             s.when = 0;
             took = true;
         }

@@ -1,7 +1,7 @@
 //! sysmon: the watchman, a thread of its own without a P (Go: runtime/proc.go, `sysmon`, `retake`).
 //!
-//! It sleeps 20 µs between rounds while there is something to do, doubling up to 10 ms when 50 rounds found nothing. Each
-//! round:
+//! It sleeps 20 µs between rounds while there is something to do, doubling up to 10 ms when 50 rounds found nothing, and
+//! 10 ms while every P is idle. Each round:
 //!
 //! ```text
 //!   netpoll   if nobody has polled for 10 ms: queue what is ready
@@ -29,7 +29,7 @@ const MIN_SLEEP: Duration = Duration::from_micros(20);
 const MAX_SLEEP: Duration = Duration::from_millis(10);
 /// A time slice: after this long a goroutine gives way to work that waits.
 const FORCE_PREEMPT_NS: u64 = 10_000_000;
-/// Rounds at MAX_SLEEP with every P idle before sysmon sleeps for good: waking it costs the waker more than a round.
+/// Rounds in a row with every P idle before sysmon sleeps for good: waking it costs the waker more than a round.
 const IDLE_ROUNDS: u32 = 8;
 /// How often to count the threads while only foreign ones are left.
 const FOREIGN_CHECK: Duration = Duration::from_millis(100);
@@ -65,22 +65,20 @@ pub(crate) fn sysmon() {
     let mut quiet_rounds = 0; // rounds with every P idle
     let mut delay = MIN_SLEEP;
     loop {
+        let all_idle = SCHED.spin.idle_ps() == SCHED.procs();
         delay = match idle_rounds {
+            // Nobody to watch: only the end of a quiet time is to be noticed.
+            _ if all_idle => MAX_SLEEP,
             _ if slice_ns() != FORCE_PREEMPT_NS => MIN_SLEEP,
             0 => MIN_SLEEP,
             1..=50 => delay,
             _ => (delay * 2).min(MAX_SLEEP),
         };
         std::thread::sleep(delay);
-        if SCHED.spin.idle_ps() == SCHED.procs() {
-            quiet_rounds += 1;
-            if quiet_rounds > IDLE_ROUNDS && delay == MAX_SLEEP && sleep_while_idle() {
-                quiet_rounds = 0;
-                idle_rounds = 0;
-                delay = MIN_SLEEP;
-            }
-        } else {
+        quiet_rounds = if all_idle { quiet_rounds + 1 } else { 0 };
+        if quiet_rounds > IDLE_ROUNDS && sleep_while_idle() {
             quiet_rounds = 0;
+            idle_rounds = 0;
         }
         let now = nanotime();
         let polled = poll_if_nobody_did(now);

@@ -17,10 +17,12 @@
 //!   p            P and its caches                        m            M, getg, the way into the runtime
 //!   spinning     who wakes whom: the essay               sched        the shared state and its lock
 //!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
+//!   checkdead    the deadlock detector                   procresize   changing GOMAXPROCS
 //!   wake         ready, wakep, startm, injectglist       syscall      losing the P and coming back
+//!   starttimer   timers for everybody
 //!   findrunnable the search                              schedule     the loop
 //!   park         THE SEAM: gopark, goready               newproc      go, spawn, JoinHandle
-//!   sleep        sleep, timers for others                sema, sync/  locks over the seam
+//!   sleep        sleep, sleep_until                      sema, sync/  locks over the seam
 //!   scope        goroutines that borrow                  sysmon       the watchman
 //!   boot         run, Config, procresize
 //! ```
@@ -80,6 +82,8 @@ mod spinning;
 #[cfg(not(gosched_loom))]
 mod stack;
 #[cfg(not(gosched_loom))]
+mod starttimer;
+#[cfg(not(gosched_loom))]
 pub mod sync;
 mod sys;
 #[cfg(not(gosched_loom))]
@@ -97,7 +101,7 @@ mod wake;
 /// Timers for other crates: a function called at a time.
 #[cfg(not(gosched_loom))]
 pub mod timer {
-    pub use crate::sleep::{TimerFn, TimerId, timer_add, timer_del};
+    pub use crate::starttimer::{TimerFn, TimerId, timer_add, timer_del};
 }
 
 #[cfg(not(gosched_loom))]

@@ -81,3 +81,8 @@ pub mod time {
     #[doc(inline)]
     pub use gosched_runtime::{sleep, sleep_until};
 }
+
+/// The README's program, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -10,3 +10,13 @@ pub(crate) fn fatal_with(what: Arguments<'_>, why: &str) -> ! {
     let _ = err.flush();
     std::process::exit(2)
 }
+
+/// Ends the process when a thread of the scheduler unwinds: a poller or a timer's function panicked. Without that thread
+/// goroutines would wait for ever, in silence.
+pub(crate) struct FatalOnUnwind;
+
+impl Drop for FatalOnUnwind {
+    fn drop(&mut self) {
+        fatal_with(format_args!("runtime: panic on a thread of the scheduler"), "panic on system stack");
+    }
+}

@@ -29,6 +29,7 @@ const GFREE_MAX: usize = 64;
 
 /// What a new thread of the scheduler runs, for ever. Its maker left a P in `nextp`.
 pub(crate) fn mstart(m: &'static M) {
+    let _never_dropped = crate::fatal::FatalOnUnwind;
     m::set_current_m(m);
     sys::fault::thread_init();
     let _ = m.set_in_rt();

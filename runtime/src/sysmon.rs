@@ -60,6 +60,7 @@ struct Seen {
 
 /// The thread. Never returns.
 pub(crate) fn sysmon() {
+    let _never_dropped = crate::fatal::FatalOnUnwind;
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0; // rounds that found nothing to do
     let mut quiet_rounds = 0; // rounds with every P idle

@@ -15,7 +15,8 @@
 //!   g            G, its states, its orders
 //!   runq         the local run queue                     timer        the timer heap
 //!   p            P and its caches                        m            M, getg, the way into the runtime
-//!   spinning     who wakes whom: the essay               sched        the shared state and its lock
+//!   handshake    how a P is taken away                   spinning     who wakes whom: the essay
+//!   sched        the shared state and its lock
 //!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
 //!   checkdead    the deadlock detector                   procresize   changing GOMAXPROCS
 //!   wake         ready, wakep, startm, injectglist       syscall      losing the P and coming back
@@ -44,6 +45,7 @@ mod findrunnable;
 #[cfg(not(gosched_loom))]
 mod g;
 mod glist;
+mod handshake;
 #[cfg(not(gosched_loom))]
 mod idle;
 #[cfg(not(gosched_loom))]
@@ -123,6 +125,7 @@ pub use syscall::{OsThreadLock, lock_os_thread, syscall};
 #[cfg(all(test, gosched_loom))]
 #[path = "tests"]
 mod models {
+    mod loom_handshake;
     mod loom_note;
     mod loom_runq;
     mod loom_spinning;

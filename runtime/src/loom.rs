@@ -5,20 +5,24 @@
 //! model through every interleaving that the memory model allows. Only the files with a protocol worth a model are
 //! built in that mode (see `lib.rs`), because loom's atomics cannot live in a `static`.
 
+#[cfg(not(gosched_loom))]
+pub(crate) use std::sync::Mutex;
+
+/// Only the portable futex needs one.
 #[cfg(all(not(gosched_loom), not(target_os = "linux")))]
-pub(crate) use std::sync::{Condvar, Mutex};
+pub(crate) use std::sync::Condvar;
 
 #[cfg(gosched_loom)]
 pub(crate) use loom::sync::{Condvar, Mutex};
 
 #[cfg(not(gosched_loom))]
 pub(crate) mod atomic {
-    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 }
 
 #[cfg(gosched_loom)]
 pub(crate) mod atomic {
-    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 }
 
 /// Planted bugs: each model must fail when the ordering or check that it is about is taken out, and stays with that proof

@@ -10,58 +10,33 @@
 //! ```
 //! A goroutine re-reads its M after every park: it may have moved.
 //!
-//! ## The retake handshake, owner's side
-//! Rust code has no point at which it could be preempted safely, so *all* user code counts as if it were in a system
-//! call: sysmon may take the P away from an M that is outside the runtime, and hand it to another thread. The goroutine
-//! goes on where it is, as a thread among others; it learns of it at its next call into the runtime. So each such call
-//! begins and ends:
-//!
-//! ```text
-//!   owner (enter / leave)                        thief (sysmon, retake)
-//!   in_rt = true                                 lock retake_lock
-//!   compiler fence                               retaken = true
-//!   if retaken { slow: in_rt = false;            membarrier          ◄ a full fence on every running thread
-//!                lock retake_lock; look }        if in_rt { retaken = false; give up }
-//!   … touches its P …                            else { take the P }
-//!   in_rt = false                                unlock
-//! ```
-//! Each side writes its own flag and then reads the other's: the classic pair of which at least one sees the other,
-//! provided that a full fence lies between write and read on both sides. The thief's membarrier executes the owner's
-//! fence for it, at the moment where it is needed; so the owner pays two plain stores and a load, on every call, instead
-//! of 8 ns. Whatever order the owner's processor had its store and load in, the barrier falls before the store is
-//! visible (then the load, later, sees `retaken`) or after (then the thief sees `in_rt`). Where the kernel offers no
-//! membarrier the owner fences for itself.
+//! ## In and out of the runtime
+//! A call from user code into the runtime begins with `enter` and ends with `leave`. In between nobody takes the M's P
+//! away; outside, sysmon may. handshake.rs has the protocol and why it is right.
 //!
 //! **Without a P** a goroutine may do all that does not park: start others, ready others, start timers; these go to the
 //! global queue and to the first P's heap. It does not wait for a P there, for it may hold a lock of its own or of a
 //! channel, and whoever wants that lock would wait with it; and it may hold a value of its thread, which only a call that
 //! parks may make it leave. When it parks it leaves its stack as ever; its M then has no P, and gets one or sleeps.
 //!
-//! The final decision is the thief's, under `retake_lock`; an owner that saw `retaken` waits for it there. While
-//! `in_rt` is true, `p` is the M's own; while it is false and the M holds a P, only the thief may change `p`.
-//!
 //! The scheduler's own stack (g0) is inside the runtime all the time.
 
 use crate::g::G;
+use crate::handshake::Handshake;
 use crate::note::Note;
 use crate::p::P;
 use crate::{stack, sys};
-use parking_lot::Mutex;
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 pub(crate) struct M {
-    /// Inside the runtime. Written by this M's thread, read by the thief.
-    in_rt: AtomicBool,
-    /// The P is being taken, or was. Written by the thief; cleared by either under `retake_lock`.
-    pub(crate) retaken: AtomicBool,
-    /// The P that it holds, or null. See the handshake for who may write.
+    /// Whether it is inside the runtime, and who decides about its P.
+    pub(crate) handshake: Handshake,
+    /// The P that it holds, or null. Its own while it is inside the runtime; otherwise the thief's to change.
     p: AtomicPtr<P>,
     /// The goroutine that runs on it, or null. Written by this M.
     curg: AtomicPtr<G>,
-    /// Held by the thief for a whole attempt, by the owner to learn its outcome.
-    pub(crate) retake_lock: Mutex<()>,
     /// Looks for work; counted in `nmspinning`. Its own, except that a waker sets it before `notewakeup`.
     pub(crate) spinning: Cell<bool>,
     /// Where it sleeps without work.
@@ -86,11 +61,9 @@ impl M {
     /// A new M, without a thread yet. It lives for ever.
     pub(crate) fn new() -> &'static M {
         Box::leak(Box::new(M {
-            in_rt: AtomicBool::new(true),
-            retaken: AtomicBool::new(false),
+            handshake: Handshake::new(),
             p: AtomicPtr::new(std::ptr::null_mut()),
             curg: AtomicPtr::new(std::ptr::null_mut()),
-            retake_lock: Mutex::new(()),
             spinning: Cell::new(false),
             park: Note::new(),
             nextp: Cell::new(None),
@@ -135,33 +108,6 @@ impl M {
     pub(crate) fn set_curg(&self, g: Option<&'static G>) {
         self.curg.store(g.map_or(std::ptr::null_mut(), |g| g.ptr().as_ptr()), Ordering::Relaxed);
     }
-
-    /// Whether it is inside the runtime. For the thief, after the membarrier.
-    pub(crate) fn is_in_rt(&self) -> bool {
-        // Acquire: what the owner did to its P before `leave` (Release) is seen by the thief who takes it.
-        self.in_rt.load(Ordering::Acquire)
-    }
-
-    /// The owner's half of the handshake; true: the thief was here, go the slow way.
-    #[inline(always)]
-    #[must_use]
-    pub(crate) fn set_in_rt(&self) -> bool {
-        self.in_rt.store(true, Ordering::Relaxed);
-        if sys::barrier::registered() {
-            // The processor may still reorder; the thief's membarrier deals with that (file head).
-            compiler_fence(Ordering::SeqCst);
-        } else {
-            // Pairs with the fence in the thief's `membarrier`.
-            fence(Ordering::SeqCst);
-        }
-        self.retaken.load(Ordering::Relaxed)
-    }
-
-    #[inline(always)]
-    pub(crate) fn clear_in_rt(&self) {
-        // Release: pairs with the Acquire in `is_in_rt`.
-        self.in_rt.store(false, Ordering::Release);
-    }
 }
 
 /// The goroutine that this code runs on. Go: `getg`.
@@ -194,24 +140,14 @@ pub(crate) fn set_current_m(m: &'static M) {
 #[inline(always)]
 pub(crate) fn enter(g: &'static G) -> &'static M {
     let m = m_of(g);
-    if m.set_in_rt() {
-        settle_slow(m);
+    if m.handshake.enter() {
+        m.handshake.settle();
     }
     m
-}
-
-/// A thief is at it, or was. Waits for its decision; `m.p` is settled afterwards.
-#[cold]
-fn settle_slow(m: &'static M) {
-    m.clear_in_rt();
-    let _decided = m.retake_lock.lock();
-    m.retaken.store(false, Ordering::Relaxed);
-    // Inside again before the next thief gets the lock; it would find us inside.
-    let _ = m.set_in_rt();
 }
 
 /// Out of the runtime, back into user code.
 #[inline(always)]
 pub(crate) fn leave(m: &'static M) {
-    m.clear_in_rt();
+    m.handshake.leave();
 }

@@ -6,7 +6,7 @@
 //! | status  | who owns the P (its `local` part, the owner's side of its run queue)            |
 //! |---------|---------------------------------------------------------------------------------|
 //! | Idle    | the scheduler's list of idle Ps, under the scheduler's lock; or the M that took it out and has not `acquirep`ed yet |
-//! | Running | the M in `m`, while it is inside the runtime; nobody while that M runs user code (m.rs: the retake handshake) |
+//! | Running | the M in `m`, while it is inside the runtime; nobody while that M runs user code (handshake.rs) |
 //!
 //! Ps are made by `procresize` and never freed.
 

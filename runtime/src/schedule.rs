@@ -32,7 +32,6 @@ pub(crate) fn mstart(m: &'static M) {
     let _never_dropped = crate::fatal::FatalOnUnwind;
     m::set_current_m(m);
     sys::fault::thread_init();
-    let _ = m.set_in_rt();
     acquirep(m, m.nextp.take().expect("a new M is given a P"));
     loop {
         if m.p().is_none() && !regain_p_slow(m) {
@@ -75,7 +74,7 @@ fn execute(m: &'static M, g: &'static G) {
     loop {
         g.set_status(Gstatus::Running);
         // From here to the goroutine's next call into the runtime a thief may take the P. The switch itself needs none.
-        m.clear_in_rt();
+        m.handshake.leave();
         // SAFETY: we are the M that runs it, on g0.
         let left = unsafe { g.coro() }.as_mut().expect("bound above").resume();
         match left {

@@ -1,6 +1,6 @@
 //! Running without a P, and coming back (Go: runtime/proc.go, `exitsyscall`, `lockOSThread`, `startlockedm`).
 //!
-//! Whoever stays away from the runtime for long loses the P to sysmon (m.rs). `syscall(f)` announces that it will, and
+//! Whoever stays away from the runtime for long loses the P to sysmon (handshake.rs). `syscall(f)` announces that it will, and
 //! when `f` is done sees to it that the goroutine has a P again:
 //!
 //! ```text
@@ -64,7 +64,7 @@ fn wait_for_p(g: &'static G, m: &'static M) {
     g.lockedm.store(std::ptr::null_mut(), Ordering::Relaxed);
     g.set_status(Gstatus::Running);
     m.the_p().tick();
-    m.clear_in_rt();
+    m.handshake.leave();
 }
 
 /// Parks a pinned goroutine; see the file head. Called inside the runtime, comes back outside.
@@ -77,9 +77,8 @@ pub(crate) unsafe fn park_on_thread_slow(g: &'static G, commit: Commit, arg: *mu
     pin(g, m);
     if m.p().is_some() {
         let p = releasep(m);
-        // A thief that began before may still be about to give up: once it has, no flag of its is left behind, and
-        // without a P there will be no other. The commit may call into the runtime, and must find things quiet.
-        drop(m.retake_lock.lock());
+        // The commit may call into the runtime, and must find things quiet.
+        m.handshake.quiesce();
         wake::handoffp(p);
     }
     // SAFETY: the caller's promise. From here on the goroutine may be readied, and an M may wake this thread.

@@ -6,7 +6,7 @@
 //! ```text
 //!   netpoll   if nobody has polled for 10 ms: queue what is ready
 //!   retake    a P whose goroutine has run 10 ms while work waits, or that was seen in a `syscall(f)` for a whole
-//!             round: take it from its M (m.rs: the handshake) and hand it to another
+//!             round: take it from its M (handshake.rs) and hand it to another
 //! ```
 //! A time slice of 10 ms in which *several* goroutines ran, each made runnable by the one before (runnext inherits), needs
 //! no such force: the P comes by the scheduler often enough to be asked. It is told to put the next one to the end.
@@ -21,7 +21,7 @@ use crate::m::M;
 use crate::netpoll::{self, PollWait, ReadyList};
 use crate::p::{P, Pstatus};
 use crate::sched::SCHED;
-use crate::{checkdead, sys, wake};
+use crate::{checkdead, wake};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -174,26 +174,12 @@ fn somebody_waits(p: &'static P, now: u64, long: bool) -> bool {
     long && SCHED.spin.idle_ps() == 0 && SCHED.spin.spinners() == 0 && nobody_polls
 }
 
-/// The thief's half of the handshake in m.rs: takes `p` from `m` unless that is inside the runtime just now.
+/// Takes `p` from `m`, unless that is inside the runtime just now (handshake.rs), and hands it on.
 fn retake_p(p: &'static P, m: &'static M) -> bool {
-    let taken = {
-        let _deciding = m.retake_lock.lock();
-        // Still its? Outside the runtime it cannot change; inside, `is_in_rt` below will say so.
-        if !std::ptr::eq(p.m_raw(), m.raw()) || !m.p().is_some_and(|held| std::ptr::eq(held, p)) {
-            return false;
-        }
-        m.retaken.store(true, Ordering::Relaxed);
-        // Pairs with the (compiler) fence in `M::set_in_rt`.
-        sys::barrier::membarrier();
-        if m.is_in_rt() || !m.p().is_some_and(|held| std::ptr::eq(held, p)) {
-            m.retaken.store(false, Ordering::Relaxed);
-            false
-        } else {
-            // `retaken` stays: the owner finds it at its next call.
-            let _ = idle::releasep(m);
-            true
-        }
-    };
+    let still_held = || std::ptr::eq(p.m_raw(), m.raw()) && m.p().is_some_and(|held| std::ptr::eq(held, p));
+    let taken = m.handshake.take(still_held, || {
+        let _ = idle::releasep(m);
+    });
     if taken {
         wake::handoffp(p);
     }

@@ -76,7 +76,7 @@ pub use unix_datagram::UnixDatagram;
 /// Where it cannot be made.
 #[cfg(not(gosched_loom))]
 #[doc(hidden)]
-pub fn netpoller() -> std::io::Result<&'static dyn gosched_runtime::netpoll::Netpoll> {
+pub fn netpoller() -> std::io::Result<&'static dyn gosched_runtime::poller::Netpoll> {
     Ok(poller::poller()?)
 }
 

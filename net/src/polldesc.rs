@@ -15,8 +15,8 @@
 
 use crate::deadline::Deadline;
 use crate::parkword::{Begin, Owed, ParkWord, UseSeq};
-use gosched_runtime::netpoll::ReadyList;
 use gosched_runtime::park::{self, Ticket, WaitReason, Waiter};
+use gosched_runtime::poller::ReadyList;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};

@@ -21,7 +21,7 @@
 
 use crate::polldesc::{self, PollDesc, Readiness, Tag};
 use crate::sys;
-use gosched_runtime::netpoll::{Netpoll, PollWait, ReadyList, install};
+use gosched_runtime::poller::{Netpoll, PollWait, ReadyList, install, wanted};
 use mio::{Events, Poll, Registry, Token, Waker};
 use parking_lot::Mutex;
 use std::io;
@@ -95,9 +95,10 @@ impl Poller {
     /// Watches `fd`; its events go to `pd`. What is ready already counts as an edge.
     pub(crate) fn register(&self, fd: RawFd, pd: &PollDesc) -> io::Result<()> {
         sys::register(&self.registry, fd, Token(pd.tag().pack()))?;
-        // Relaxed: the scheduler asks `is_active` in its own time; whoever parks on this socket afterwards
-        // synchronises with it by parking.
-        self.registered.fetch_add(1, Ordering::Relaxed);
+        // Relaxed: an M that goes idle asks `is_active` behind a fence, and `wanted` has the other.
+        if self.registered.fetch_add(1, Ordering::Relaxed) == 0 {
+            wanted();
+        }
         Ok(())
     }
 

@@ -56,7 +56,7 @@ mod loom;
 #[cfg(not(gosched_loom))]
 mod m;
 #[cfg(not(gosched_loom))]
-pub mod netpoll;
+mod netpoll;
 #[cfg(not(gosched_loom))]
 mod newproc;
 mod note;
@@ -99,6 +99,18 @@ mod timers;
 mod waiter;
 #[cfg(not(gosched_loom))]
 mod wake;
+
+/// What a network poller sees of the scheduler.
+#[cfg(not(gosched_loom))]
+pub mod poller {
+    pub use crate::netpoll::{Netpoll, PollWait, ReadyList, install};
+
+    /// To be called by the poller when its first descriptor is registered ([`Netpoll::is_active`] turns true): sees to it
+    /// that somebody waits for events from now on, also where all of the scheduler sleeps.
+    pub fn wanted() {
+        crate::wake::poller_wanted();
+    }
+}
 
 /// Timers for other crates: a function called at a time.
 #[cfg(not(gosched_loom))]

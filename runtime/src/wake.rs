@@ -210,6 +210,16 @@ pub(crate) fn wake_netpoller(when: u64) {
     }
 }
 
+/// The first descriptor was registered: somebody must wait in the poller from now on. Where an M does already, or one is
+/// awake that will when it goes idle, there is nothing to do; but a plain thread may have registered it while all slept.
+pub(crate) fn poller_wanted() {
+    // wakep's fence orders the registration before the look at the idle Ps; an M that goes to sleep looks at the poller
+    // after its own (spinning.rs).
+    if SCHED.lastpoll.load(Ordering::Relaxed) != 0 {
+        wakep();
+    }
+}
+
 /// Queues what the poller made ready. Called by an M with or without a P, by sysmon, by any thread.
 pub(crate) fn injectglist(p: Option<&'static P>, list: &mut GQueue<G>) {
     if list.is_empty() {

@@ -1,7 +1,7 @@
 //! What the tests share: a thread that drives the poller where no scheduler does, and ways to wait without guessing.
 #![allow(dead_code)]
 
-use gosched_runtime::netpoll::{PollWait, ReadyList};
+use gosched_runtime::poller::{PollWait, ReadyList};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, Once};

@@ -31,6 +31,9 @@
 //! page from the top tells whether this one went deep (untouched memory reads as zero); then all but the top two
 //! pages go back to the kernel.
 //!
+//! After a burst the pool holds many dirty stacks that nobody needs. sysmon ages them (`age`): once a second, those that
+//! were not used for a second give all their pages back.
+//!
 //! **Large stacks** (`Builder::stack_size`) are several slots in a row, given back to the kernel at free and kept by
 //! length.
 //!
@@ -84,16 +87,27 @@ struct Pool {
     fresh: usize,
     /// First slot not committed and guarded yet.
     committed: usize,
-    /// Single slots, dirty.
+    /// Single slots, last in first out.
     free: Vec<u32>,
+    /// The fewest there were in `free` since the last `age`: as many, from the bottom, have not been used since.
+    low: usize,
+    /// As many, from the bottom of `free`, hold no memory.
+    clean: usize,
     /// Runs of slots by their number, clean.
     large: BTreeMap<u32, Vec<u32>>,
     /// Slots to commit next time; grows with the burst.
     chunk: usize,
 }
 
-static POOL: Mutex<Pool> =
-    Mutex::new(Pool { fresh: 0, committed: 0, free: Vec::new(), large: BTreeMap::new(), chunk: 16 });
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    fresh: 0,
+    committed: 0,
+    free: Vec::new(),
+    low: 0,
+    clean: 0,
+    large: BTreeMap::new(),
+    chunk: 16,
+});
 
 fn slots() -> usize {
     SLAB.len.load(Ordering::Relaxed) / stride()
@@ -261,6 +275,13 @@ impl Pool {
         Ok(())
     }
 
+    fn pop(&mut self) -> Option<u32> {
+        let slot = self.free.pop()?;
+        self.low = self.low.min(self.free.len());
+        self.clean = self.clean.min(self.free.len());
+        Some(slot)
+    }
+
     fn take_fresh(&mut self, count: u32) -> io::Result<u32> {
         self.commit_to(self.fresh + count as usize)?;
         let slot = self.fresh as u32;
@@ -296,7 +317,7 @@ impl StackCache {
     fn refill_slow(&mut self) -> io::Result<()> {
         let mut pool = POOL.lock();
         while self.len < CACHE_BATCH {
-            let slot = match pool.free.pop() {
+            let slot = match pool.pop() {
                 Some(slot) => slot,
                 None => match pool.take_fresh(1) {
                     Ok(slot) => slot,
@@ -398,6 +419,33 @@ fn stackfree_large_slow(stack: Stack) {
     // SAFETY: committed, ours, nothing runs on it; all but the guard page.
     unsafe { mem::discard(slot_addr(stack.slot) + page, stack.len() - page) };
     POOL.lock().large.entry(stack.count).or_default().push(stack.slot);
+}
+
+/// Gives the memory of those stacks back that lay in the pool unused since the last call. True: there are others, to be
+/// looked at next time. By sysmon, every second or so.
+pub(crate) fn age() -> bool {
+    /// Stacks per hold of the pool's lock: some 0.1 ms.
+    const BATCH: usize = 256;
+    let unused = {
+        let mut pool = POOL.lock();
+        std::mem::replace(&mut pool.low, usize::MAX).min(pool.free.len())
+    };
+    loop {
+        let pool = &mut *POOL.lock();
+        let end = unused.min(pool.free.len()).min(pool.clean + BATCH);
+        if pool.clean >= end {
+            pool.low = pool.low.min(pool.free.len());
+            return pool.free.len() > pool.clean;
+        }
+        let batch = &mut pool.free[pool.clean..end];
+        // The order within the bottom does not matter; neighbours go in one call. Guards are not affected.
+        batch.sort_unstable();
+        for run in batch.chunk_by(|a, b| a + 1 == *b) {
+            // SAFETY: committed stacks that nothing runs on: they are in the pool, whose lock we hold.
+            unsafe { mem::discard(slot_addr(run[0]), run.len() * stride()) };
+        }
+        pool.clean = end;
+    }
 }
 
 /// Gives back what a stack used below its top two pages, if it ever went there.
@@ -508,6 +556,23 @@ mod tests {
         // SAFETY: as above.
         assert_eq!(unsafe { ((low + 4096) as *const u64).read() }, 0);
         assert!(stackalloc_large(usize::MAX / 2).is_err());
+    }
+
+    #[test]
+    fn a_stack_unused_for_a_whole_round_is_emptied_and_keeps_its_guard() {
+        setup();
+        let mut cache = StackCache::new();
+        let all: Vec<Stack> = (0..300).map(|_| cache.stackalloc().unwrap()).collect();
+        let tops: Vec<usize> = all.iter().map(|s| s.base().get() - 8).collect();
+        // SAFETY: the top word of stacks that are ours.
+        tops.iter().for_each(|&t| unsafe { (t as *mut u64).write(7) });
+        all.into_iter().for_each(|s| cache.stackfree(s));
+        cache.flush();
+        // Other tests use the pool meanwhile, so some may be in use again: most are not.
+        (0..3).for_each(|_| drop(age()));
+        // SAFETY: committed memory; any bits are a valid u64.
+        let emptied = tops.iter().filter(|&&t| unsafe { (t as *const u64).read_volatile() } == 0).count();
+        assert!(emptied > 100, "{emptied} of 300");
     }
 
     #[test]

@@ -7,11 +7,12 @@
 //!   netpoll   if nobody has polled for 10 ms: queue what is ready
 //!   retake    a P whose goroutine has run 10 ms while work waits, or that was seen in a `syscall(f)` for a whole
 //!             round: take it from its M (handshake.rs) and hand it to another
+//!   age       once a second: free stacks that were not used for a second give their memory back (stack.rs)
 //! ```
 //! A time slice of 10 ms in which *several* goroutines ran, each made runnable by the one before (runnext inherits), needs
 //! no such force: the P comes by the scheduler often enough to be asked. It is told to put the next one to the end.
 //!
-//! When every P has been idle for a while it sleeps for good; whoever takes an idle P wakes it (idle.rs). An idle process
+//! When every P has been idle for a while, and no stack is left to age, it sleeps for good; whoever takes an idle P wakes it (idle.rs). An idle process
 //! so does no wake-ups at all; unless only foreign threads keep it from a deadlock, whose end it then watches for
 //! (checkdead.rs).
 
@@ -21,7 +22,7 @@ use crate::m::M;
 use crate::netpoll::{self, PollWait, ReadyList};
 use crate::p::{P, Pstatus};
 use crate::sched::SCHED;
-use crate::{checkdead, wake};
+use crate::{checkdead, stack, wake};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ const MIN_SLEEP: Duration = Duration::from_micros(20);
 const MAX_SLEEP: Duration = Duration::from_millis(10);
 /// A time slice: after this long a goroutine gives way to work that waits.
 const FORCE_PREEMPT_NS: u64 = 10_000_000;
+/// How long a free stack keeps its memory: once to twice as long.
+const AGE_NS: u64 = 1_000_000_000;
 /// Rounds in a row with every P idle before sysmon sleeps for good: waking it costs the waker more than a round.
 const IDLE_ROUNDS: u32 = 8;
 /// How often to count the threads while only foreign ones are left.
@@ -65,6 +68,8 @@ pub(crate) fn sysmon() {
     let mut idle_rounds = 0; // rounds that found nothing to do
     let mut quiet_rounds = 0; // rounds with every P idle
     let mut delay = MIN_SLEEP;
+    let mut next_age = 0;
+    let mut to_age = false; // free stacks that hold memory are left
     loop {
         let all_idle = SCHED.spin.idle_ps() == SCHED.procs();
         delay = match idle_rounds {
@@ -77,11 +82,16 @@ pub(crate) fn sysmon() {
         };
         std::thread::sleep(delay);
         quiet_rounds = if all_idle { quiet_rounds + 1 } else { 0 };
-        if quiet_rounds > IDLE_ROUNDS && sleep_while_idle() {
+        if quiet_rounds > IDLE_ROUNDS && !to_age && sleep_while_idle() {
             quiet_rounds = 0;
             idle_rounds = 0;
+            to_age = true; // something has happened
         }
         let now = nanotime();
+        if now >= next_age {
+            to_age = stack::age();
+            next_age = now + AGE_NS;
+        }
         let polled = poll_if_nobody_did(now);
         let took = retake(now, &mut seen);
         idle_rounds = if polled || took { 0 } else { idle_rounds + 1 };

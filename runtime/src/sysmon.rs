@@ -35,7 +35,7 @@ const AGE_NS: u64 = 1_000_000_000;
 /// Rounds in a row with every P idle before sysmon sleeps for good: waking it costs the waker more than a round.
 const IDLE_ROUNDS: u32 = 8;
 /// How often to count the threads while only foreign ones are left.
-const FOREIGN_CHECK: Duration = Duration::from_millis(100);
+const FOREIGN_CHECK: Duration = Duration::from_millis(500);
 
 /// A shorter time slice, in µs, taken from everybody whether work waits or not: for tests that want the P to be lost at
 /// every entry into the runtime (`GODEBUG=slice=100`). 0: none.

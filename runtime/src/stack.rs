@@ -421,9 +421,14 @@ fn stackfree_large_slow(stack: Stack) {
     POOL.lock().large.entry(stack.count).or_default().push(stack.slot);
 }
 
-/// Gives the memory of those stacks back that lay in the pool unused since the last call. True: there are others, to be
-/// looked at next time. By sysmon, every second or so.
-pub(crate) fn age() -> bool {
+/// Whether free stacks hold memory that `age` might give back.
+pub(crate) fn has_surplus() -> bool {
+    let pool = POOL.lock();
+    pool.free.len() > pool.clean
+}
+
+/// Gives the memory of those stacks back that lay in the pool unused since the last call. By sysmon, every second or so.
+pub(crate) fn age() {
     /// Stacks per hold of the pool's lock: some 0.1 ms.
     const BATCH: usize = 256;
     let unused = {
@@ -435,7 +440,7 @@ pub(crate) fn age() -> bool {
         let end = unused.min(pool.free.len()).min(pool.clean + BATCH);
         if pool.clean >= end {
             pool.low = pool.low.min(pool.free.len());
-            return pool.free.len() > pool.clean;
+            return;
         }
         let batch = &mut pool.free[pool.clean..end];
         // The order within the bottom does not matter; neighbours go in one call. Guards are not affected.

@@ -12,9 +12,9 @@
 //! A time slice of 10 ms in which *several* goroutines ran, each made runnable by the one before (runnext inherits), needs
 //! no such force: the P comes by the scheduler often enough to be asked. It is told to put the next one to the end.
 //!
-//! When every P has been idle for a while, and no stack is left to age, it sleeps for good; whoever takes an idle P wakes it (idle.rs). An idle process
-//! so does no wake-ups at all; unless only foreign threads keep it from a deadlock, whose end it then watches for
-//! (checkdead.rs).
+//! When every P has been idle for a while it sleeps for good; whoever takes an idle P wakes it (idle.rs). An idle process
+//! so does no wake-ups at all, with two exceptions: while stacks are left to age it sleeps a second at a time; and while
+//! only foreign threads keep the process from a deadlock it watches for their end (checkdead.rs).
 
 use crate::clock::nanotime;
 use crate::idle;
@@ -69,7 +69,6 @@ pub(crate) fn sysmon() {
     let mut quiet_rounds = 0; // rounds with every P idle
     let mut delay = MIN_SLEEP;
     let mut next_age = 0;
-    let mut to_age = false; // free stacks that hold memory are left
     loop {
         let all_idle = SCHED.spin.idle_ps() == SCHED.procs();
         delay = match idle_rounds {
@@ -82,14 +81,16 @@ pub(crate) fn sysmon() {
         };
         std::thread::sleep(delay);
         quiet_rounds = if all_idle { quiet_rounds + 1 } else { 0 };
-        if quiet_rounds > IDLE_ROUNDS && !to_age && sleep_while_idle() {
-            quiet_rounds = 0;
-            idle_rounds = 0;
-            to_age = true; // something has happened
+        if quiet_rounds > IDLE_ROUNDS {
+            let until = stack::has_surplus().then(|| Instant::now() + Duration::from_nanos(AGE_NS));
+            if sleep_while_idle(until) {
+                quiet_rounds = 0;
+                idle_rounds = 0;
+            }
         }
         let now = nanotime();
         if now >= next_age {
-            to_age = stack::age();
+            stack::age();
             next_age = now + AGE_NS;
         }
         let polled = poll_if_nobody_did(now);
@@ -98,8 +99,8 @@ pub(crate) fn sysmon() {
     }
 }
 
-/// Sleeps until an idle P is taken. False: one is not idle.
-fn sleep_while_idle() -> bool {
+/// Sleeps until an idle P is taken, or until `until`. True: a P was taken; false: none was, or one is not idle now.
+fn sleep_while_idle(until: Option<Instant>) -> bool {
     let note = SCHED.sysmon_note.get();
     {
         let mut locked = SCHED.lock();
@@ -109,17 +110,28 @@ fn sleep_while_idle() -> bool {
         note.noteclear();
         locked.sysmonwait = true;
     }
-    while SCHED.only_foreign.load(Ordering::Relaxed) {
-        if note.notetsleep(Instant::now() + FOREIGN_CHECK) {
+    loop {
+        let foreign = SCHED.only_foreign.load(Ordering::Relaxed).then(|| Instant::now() + FOREIGN_CHECK);
+        let Some(deadline) = foreign.into_iter().chain(until).min() else {
+            note.notesleep();
+            return true;
+        };
+        if note.notetsleep(deadline) {
             return true;
         }
         if checkdead::foreigners_gone() {
             // An M that finds nothing will look again, with nothing in hand.
             wake::wakep();
         }
+        if until.is_some_and(|t| Instant::now() >= t) {
+            // Whoever takes a P wakes us once, while `sysmonwait` is set: so either take the mark off or wait for that.
+            if std::mem::take(&mut SCHED.lock().sysmonwait) {
+                return false;
+            }
+            note.notesleep();
+            return true;
+        }
     }
-    note.notesleep();
-    true
 }
 
 /// Harvests the network if nobody has for 10 ms (and nobody waits in the poller).

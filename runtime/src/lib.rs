@@ -149,10 +149,10 @@ mod models {
 pub mod testing {
     use std::sync::atomic::Ordering;
 
-    /// The time slices that the caller's P has begun. On a goroutine.
-    pub fn schedtick() -> u32 {
+    /// How often the caller's P has put a goroutine on the processor. On a goroutine.
+    pub fn switches() -> u32 {
         let m = crate::m::enter(crate::m::getg().expect("on a goroutine"));
-        let tick = m.p().map_or(0, |p| p.schedtick());
+        let tick = m.p().map_or(0, |p| p.switches());
         crate::m::leave(m);
         tick
     }

@@ -2,7 +2,7 @@
 //! computed here from the rules alone, not from the scheduler's code.
 
 use gosched_runtime::sync::WaitGroup;
-use gosched_runtime::testing::{handoffs, schedtick};
+use gosched_runtime::testing::{handoffs, switches};
 use gosched_runtime::{Config, go, yield_now};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex};
 const RING: usize = 256;
 
 /// The queues of one P, by the rules: a newcomer becomes runnext and kicks its predecessor to the ring's tail; a full
-/// ring gives its first half and the one too many to the global queue; each 61st slice begins with one from the global
-/// queue; runnext goes on in the slice of its predecessor; an empty ring takes min(128, size, size/procs + 1).
+/// ring gives its first half and the one too many to the global queue; each 61st choice is one from the global queue; an empty ring takes min(128, size, size/procs + 1).
 #[derive(Default)]
 struct Rules {
     runnext: Option<usize>,
@@ -40,7 +39,8 @@ impl Rules {
             return Some(g);
         }
         if let Some(g) = self.runnext.take() {
-            return Some(g); // inherits the slice
+            self.tick += 1;
+            return Some(g);
         }
         if self.ring.is_empty() {
             let n = 128.min(self.global.len()).min(self.global.len() + 1);
@@ -60,7 +60,7 @@ fn observed(n: usize) -> Option<(Vec<usize>, u32)> {
     let log = Arc::new(Mutex::new(Vec::with_capacity(n)));
     let wg = WaitGroup::new();
     wg.add(n as isize);
-    let tick = schedtick();
+    let tick = switches();
     for i in 0..n {
         let (log, wg) = (log.clone(), wg.clone());
         go(move || {

@@ -37,7 +37,7 @@ pub(crate) struct M {
     p: AtomicPtr<P>,
     /// The goroutine that runs on it, or null. Written by this M.
     curg: AtomicPtr<G>,
-    /// Looks for work; counted in `nmspinning`. Its own, except that a waker sets it before `notewakeup`.
+    /// Looks for work; counted in `Spinning` (Go: nmspinning). Its own, except that a waker sets it before `notewakeup`.
     pub(crate) spinning: Cell<bool>,
     /// Where it sleeps without work.
     pub(crate) park: Note,

@@ -8,7 +8,7 @@
 //!             held by a hog     sysmon takes it as any other, and handoffp puts it away
 //! ```
 //! A retired P stays in the list of all Ps: until it is put away, thieves empty its queue as they would any other's. Its
-//! timers stay in its heap, whose id the timers' owners know; whoever looks at the global queue first (every 61st slice)
+//! timers stay in its heap, whose id the timers' owners know; whoever looks at the global queue first (every 61st time)
 //! or steals runs the due ones, and whoever goes idle counts them in.
 
 use crate::idle::{pidleput, retire_idle};

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 const RING: usize = 256;
 
 /// The queues of one P, by the rules: a newcomer becomes runnext and kicks its predecessor to the ring's tail; a full
-/// ring gives its first half and the one too many to the global queue; each 61st choice is one from the global queue; an empty ring takes min(128, size, size/procs + 1).
+/// ring gives its first half and the one too many to the global queue; each 61st choice is one from the global queue; an
+/// empty ring takes min(128, size, size/procs + 1).
 #[derive(Default)]
 struct Rules {
     runnext: Option<usize>,
@@ -52,7 +53,7 @@ impl Rules {
     }
 }
 
-/// Starts `n` goroutines and gives (the order in which they ran, the slice number before). None: sysmon took the P in
+/// Starts `n` goroutines and gives (the order in which they ran, the count of choices before). None: sysmon took the P in
 /// between, because the machine was busy, and the order means nothing.
 fn observed(n: usize) -> Option<(Vec<usize>, u32)> {
     yield_now(); // a fresh slice
@@ -87,7 +88,7 @@ fn the_order_is_the_one_of_the_rules() {
                 let mut rules = Rules { tick, ..Rules::default() };
                 (0..n).for_each(|g| rules.start(g));
                 let expected: Vec<usize> = std::iter::from_fn(|| rules.next()).collect();
-                assert_eq!(order, expected, "round {round}, {n} goroutines, slice {tick}");
+                assert_eq!(order, expected, "round {round}, {n} goroutines, choice {tick}");
                 let mut once = order;
                 once.sort_unstable();
                 assert!(once.into_iter().eq(0..n), "each exactly once");

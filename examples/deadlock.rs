@@ -5,10 +5,15 @@
 //! fatal error: all goroutines are asleep - deadlock!
 //!
 //! goroutine 1 [chan receive]:
-//!     started at examples/deadlock.rs:…
+//! gosched_chan::handle::Chan<T>::recv
+//!         chan/src/handle.rs:…
+//! deadlock::deadlock::{{closure}}
+//!         examples/deadlock.rs:…
+//! created at examples/deadlock.rs:…
 //!
-//! goroutine 2 'worker' [chan send]:
-//!     started at examples/deadlock.rs:…
+//! goroutine 2 "worker" [chan send]:
+//! …
+//! created by goroutine 1 at examples/deadlock.rs:…
 //! $ echo $?
 //! 2
 //! ```
@@ -56,7 +61,11 @@ mod test {
         assert_eq!(out.status.code(), Some(2), "{said}");
         assert!(said.starts_with("fatal error: all goroutines are asleep - deadlock!\n"), "{said}");
         assert!(
-            said.contains("\ngoroutine 1 [chan receive]:") && said.contains("'worker' [chan send]:"),
+            said.contains("\ngoroutine 1 [chan receive]:") && said.contains("\"worker\" [chan send]:"),
+            "{said}"
+        );
+        assert!(
+            said.contains("deadlock::deadlock::{{closure}}") && said.contains("created by goroutine 1"),
             "{said}"
         );
         println!("test result: ok. 1 passed; 0 failed");

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! $ cargo run --example send-on-closed
-//! goroutine 2 [running], started at examples/send-on-closed.rs:…:
+//! goroutine 2 [running]:
+//! created by goroutine 1 at examples/send-on-closed.rs:…
 //! thread '…' panicked at examples/send-on-closed.rs:…:
 //! send on closed channel
-//! goroutine 3 [running], started at examples/send-on-closed.rs:…:
+//! goroutine 3 [running]:
+//! created by goroutine 1 at examples/send-on-closed.rs:…
 //! thread '…' panicked at examples/send-on-closed.rs:…:
 //! close of closed channel
 //! main goes on: 1 + 2 = 3

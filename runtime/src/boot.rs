@@ -16,8 +16,10 @@ use crate::m;
 use crate::newproc::{GoExit, spawn_unchecked};
 use crate::procresize::{MAX_PROCS, procresize};
 use crate::sched::{MSTART, SCHED};
-use crate::{clock, rand, schedule, stack, sys, sysmon};
-use std::io::Write;
+use crate::sys::Regs;
+use crate::{allgs, clock, procresize, rand, schedule, stack, sys, sysmon, traceback};
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::panic::Location;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -158,7 +160,7 @@ impl Config {
 /// ```
 pub fn gomaxprocs() -> usize {
     match SCHED.procs() {
-        0 => wanted_procs(None),
+        0 => wanted_procs(None).0,
         n => n as usize,
     }
 }
@@ -175,6 +177,9 @@ pub fn gomaxprocs() -> usize {
 /// ```
 pub fn set_gomaxprocs(n: usize) -> usize {
     let now = gomaxprocs();
+    if n != 0 {
+        procresize::set_follow(false);
+    }
     if n == 0 || n == now && SCHED.procs() != 0 {
         return now;
     }
@@ -198,16 +203,13 @@ pub fn num_cpu() -> usize {
     sys::cpu::num_cpu()
 }
 
-fn wanted_procs(config: Option<usize>) -> usize {
+/// GOMAXPROCS at the start, and whether somebody has said it: the Config, `set_gomaxprocs`, the environment.
+fn wanted_procs(config: Option<usize>) -> (usize, bool) {
     let valid = |n: &usize| *n > 0;
     let from_env = || std::env::var("GOMAXPROCS").ok()?.trim().parse().ok().filter(valid);
     let set = Some(BEFORE_START.load(Ordering::Relaxed));
-    config
-        .filter(valid)
-        .or(set.filter(valid))
-        .or_else(from_env)
-        .unwrap_or_else(sys::cpu::default_procs)
-        .min(MAX_PROCS)
+    let said = config.filter(valid).or(set.filter(valid)).or_else(from_env);
+    (said.unwrap_or_else(sys::cpu::default_procs).min(MAX_PROCS), said.is_some())
 }
 
 /// The value of a `key=value` in `GODEBUG`.
@@ -229,15 +231,22 @@ fn schedinit(config: &Config) {
         if let Some(us) = godebug("slice").and_then(|s| s.parse().ok()) {
             sysmon::TEST_SLICE.store(us, Ordering::Relaxed);
         }
-        clock::nanotime();
+        clock::set_coarse(clock::nanotime());
         sys::barrier::register(godebug("membarrier").as_deref() != Some("0"));
+        if let Some(root) = godebug("cgrouproot") {
+            sys::cpu::set_cgroup_root(root);
+        }
         stack::init(config.stack_size.unwrap_or(stack::DEFAULT_SIZE));
+        allgs::init(stack::slots());
+        traceback::init();
         sys::fault::install(on_fault);
         name_goroutines_in_panics();
         MSTART.set(schedule::mstart).expect("once");
         // SAFETY: no thread of the scheduler runs yet.
         unsafe { SCHED.sysmon_note.init() };
-        procresize(wanted_procs(config.procs));
+        let (procs, said) = wanted_procs(config.procs);
+        procresize::set_follow(!said);
+        procresize(procs);
         // Release: pairs with the Acquire in `timer_add`.
         SCHED.started.store(true, Ordering::Release);
         std::thread::Builder::new()
@@ -247,43 +256,38 @@ fn schedinit(config: &Config) {
     });
 }
 
-/// Puts a line with the goroutine in front of what the panic hook prints.
+/// Puts the goroutine's header in front of what the panic hook prints.
 fn name_goroutines_in_panics() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if let Some(g) = m::getg() {
+            let mut text = String::from("\n");
             // SAFETY: called by the goroutine itself.
-            let name = unsafe { g.name() };
-            let mut err = std::io::stderr().lock();
-            let _ = write!(err, "\ngoroutine {}", g.goid());
-            if let Some(name) = name {
-                let _ = write!(err, " '{name}'");
-            }
-            let _ = match g.site() {
-                Some(site) => writeln!(err, " [running], started at {site}:"),
-                None => writeln!(err, " [running]:"),
-            };
+            let _ = unsafe { traceback::write_header(&mut text, g, &"running") };
+            let _ = traceback::write_creator(&mut text, g);
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
         }
         previous(info);
     }));
 }
 
-/// The report of a goroutine that ran into its guard. In a signal handler: no allocation, no lock.
-fn on_fault(addr: usize) {
+/// The report of a goroutine that ran into its guard. In a signal handler: no allocation, no lock, until the last part.
+fn on_fault(addr: usize, regs: Regs) {
     let Some(stack::InGuard { owner, size }) = stack::fault_in_guard(addr) else { return };
     let Some(g) = std::ptr::NonNull::new(owner.cast::<G>()).map(G::of) else { return };
     let mut err = sys::fault::RawErr::new();
     let _ = writeln!(err, "runtime: goroutine {} stack exceeds {size}-byte limit", g.goid());
     let _ = writeln!(err, "fatal error: stack overflow\n");
-    let _ = write!(err, "goroutine {}", g.goid());
-    // SAFETY: the goroutine that faulted runs on this very thread, so it is alive.
-    if let Some(name) = unsafe { g.name() } {
-        let _ = write!(err, " '{name}'");
-    }
-    if let Some(site) = g.site() {
-        let _ = write!(err, " [running], started at {}:{}:{}", site.file(), site.line(), site.column());
-    }
-    let _ = writeln!(err);
+    // SAFETY: the goroutine that faulted runs on this very thread, so it is alive; and it is interrupted here.
+    let pcs = unsafe {
+        let _ = traceback::write_header(&mut err, g, &"running");
+        traceback::pcs(regs)
+    };
+    err.flush();
+    // Names and lines need memory and locks. Where the fault came in the middle of malloc they do not come.
+    sys::fault::abort_soon();
+    let _ = traceback::Symbols::new().write_stack(&mut err, &pcs);
+    let _ = traceback::write_creator(&mut err, g);
     err.flush();
     std::process::abort();
 }

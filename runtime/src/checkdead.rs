@@ -11,7 +11,7 @@
 //!   a `run` is in progress                                 somebody waits for all this
 //!   the process has no thread but ours                     a foreign thread could still send
 //! ```
-//! Ours are the Ms, sysmon, and the threads that wait in `run`. While only the last point is missing, sysmon counts the
+//! Ours are the Ms, sysmon, the scavenger, and the threads that wait in `run`. While only the last point is missing, sysmon counts the
 //! threads now and then, and sends an M on a round when there might be none but ours any more: so a deadlock is reported
 //! after the last foreign thread has ended, too.
 //!
@@ -22,15 +22,17 @@
 
 use crate::g::Gstatus;
 use crate::netpoll;
-use crate::sched::{ALLGS, Locked, SCHED};
-use crate::sys;
+use crate::sched::{Locked, SCHED};
 use crate::timers::NEVER;
+use crate::traceback::{self, Symbols};
+use crate::{allgs, scavenge, sys};
 use std::io::Write;
 use std::sync::atomic::Ordering;
 
 /// Whether the threads that are left are all ours. `None`: the system does not tell.
 fn only_ours(locked: &Locked) -> Option<bool> {
-    let ours = locked.mcount as usize + 1 + SCHED.mains_on_threads.load(Ordering::Relaxed);
+    let ours =
+        locked.mcount as usize + 1 + scavenge::threads() + SCHED.mains_on_threads.load(Ordering::Relaxed);
     // More than ours: some are foreign. Fewer cannot be, but for threads of ours that are just being made.
     sys::cpu::num_threads().map(|n| n <= ours)
 }
@@ -77,20 +79,17 @@ pub(crate) fn foreigners_gone() -> bool {
 }
 
 fn report() -> ! {
+    let mut symbols = Symbols::new();
     let mut err = std::io::stderr().lock();
     let _ = writeln!(err, "fatal error: all goroutines are asleep - deadlock!");
-    for g in ALLGS.lock().iter().filter(|g| g.status() != Gstatus::Dead) {
-        let _ = write!(err, "\ngoroutine {}", g.goid());
-        // SAFETY: it is alive, and nothing runs any more.
-        if let Some(name) = unsafe { g.name() } {
-            let _ = write!(err, " '{name}'");
+    allgs::for_each(|g| {
+        if g.status() != Gstatus::Dead {
+            let mut text = String::from("\n");
+            // SAFETY: it is alive, and nothing runs any more.
+            let _ = unsafe { traceback::write_waiting(&mut text, g, &mut symbols) };
+            let _ = err.write_all(text.as_bytes());
         }
-        let _ = write!(err, " [{}]:", g.reason());
-        if let Some(site) = g.site() {
-            let _ = write!(err, "\n\tstarted at {site}");
-        }
-        let _ = writeln!(err);
-    }
+    });
     let _ = err.flush();
     std::process::exit(2)
 }

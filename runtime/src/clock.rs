@@ -1,6 +1,11 @@
 //! The runtime's clock: nanoseconds since the process first asked, monotonic (Go: `nanotime`).
+//!
+//! Beside it a coarse one, in seconds, that costs a load: it says since when a goroutine waits. sysmon moves it on in
+//! every round, and whoever ends a sleep of sysmon's does (idle.rs), so it is never behind by more than sysmon's pause of
+//! 10 ms while anything runs.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 static START: OnceLock<Instant> = OnceLock::new();
@@ -23,4 +28,17 @@ pub(crate) fn nanotime() -> u64 {
 pub(crate) fn nanos_of(t: Instant) -> u64 {
     let d = t.saturating_duration_since(start());
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX).clamp(1, u64::MAX - 1)
+}
+
+static COARSE: AtomicU32 = AtomicU32::new(0);
+
+/// The coarse clock, in seconds.
+#[inline]
+pub(crate) fn coarse() -> u32 {
+    COARSE.load(Ordering::Relaxed)
+}
+
+/// Moves the coarse clock to `now` (of `nanotime`).
+pub(crate) fn set_coarse(now: u64) {
+    COARSE.store((now / 1_000_000_000) as u32, Ordering::Relaxed);
 }

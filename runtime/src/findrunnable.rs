@@ -43,41 +43,52 @@ impl Found {
 /// that gets on by one in 61 of those stands still.
 const GLOBAL_EVERY: u32 = 61;
 
-/// Finds a goroutine for this M; sleeps until there is one. On g0, with a P before and after.
-pub(crate) fn findrunnable(m: &'static M) -> Found {
+/// Finds a goroutine for this M, which has a P; waits for the network and for timers, if it is the one who does. `None`:
+/// there is none, the P is given up, and the M must sleep until it is handed another (`stopm`). On g0.
+pub(crate) fn findrunnable(m: &'static M) -> Option<Found> {
     loop {
         let p = m.the_p();
         if SCHED.is_retired(p) {
-            give_up_retired(m);
+            give_up_retired(m)?;
             continue;
         }
         run_due_timers(p);
         if let Some(found) = from_local(p) {
-            return found;
+            return Some(found);
         }
         if let Some(g) = from_global(p) {
-            return Found::fresh(g);
+            return Some(Found::fresh(g));
         }
         if let Some(g) = from_network(m, p) {
-            return Found::fresh(g);
+            return Some(Found::fresh(g));
         }
         if SCHED.allp().len() > 1 {
             match from_others(m, p) {
-                Stolen::Goroutine(g) => return Found::fresh(g),
+                Stolen::Goroutine(g) => return Some(Found::fresh(g)),
                 Stolen::TimersRan => continue,
                 Stolen::Nothing => {}
             }
         }
         match go_idle(m) {
-            Some(g) => return Found::fresh(g),
-            None => continue,
+            Idle::Found(g) => return Some(Found::fresh(g)),
+            Idle::LookAgain => {}
+            Idle::Sleep => return None,
         }
     }
 }
 
-/// GOMAXPROCS was lowered, and this M holds one of the Ps that are too many: it goes on with another or sleeps.
+/// How the attempt to go idle ended.
+enum Idle {
+    Found(&'static G),
+    /// With a P again, and something to look for.
+    LookAgain,
+    /// Without a P.
+    Sleep,
+}
+
+/// GOMAXPROCS was lowered, and this M holds one of the Ps that are too many: it goes on with another, or `None`.
 #[cold]
-fn give_up_retired(m: &'static M) {
+fn give_up_retired(m: &'static M) -> Option<()> {
     let p = {
         let mut locked = SCHED.lock();
         let p = releasep(m);
@@ -88,11 +99,9 @@ fn give_up_retired(m: &'static M) {
     SCHED.spin.went_idle(was_spinning);
     match p {
         Some(p) => acquirep(m, p),
-        None => {
-            wake::wakep(); // what the retired P had is in the global queue
-            wake::stopm(m);
-        }
+        None => wake::wakep(), // what the retired P had is in the global queue
     }
+    p.map(drop)
 }
 
 /// Calls the timers of `p` that are due; true if there were any. By the P's owner, or by a thief.
@@ -230,14 +239,13 @@ fn worth_taking_runnext(victim: &'static P) -> bool {
     true
 }
 
-/// Nothing found: gives the P up and sleeps, unless a last look finds something. Comes back with a P; with a goroutine
-/// too, or else the search begins anew.
-fn go_idle(m: &'static M) -> Option<&'static G> {
+/// Nothing found: gives the P up, unless a last look finds something.
+fn go_idle(m: &'static M) -> Idle {
     let p = m.the_p();
     {
         let mut locked = SCHED.lock();
         if let Some(g) = locked.globrunqgetbatch(p) {
-            return Some(g);
+            return Idle::Found(g);
         }
         let p = releasep(m);
         pidleput(&mut locked, p);
@@ -253,15 +261,15 @@ fn go_idle(m: &'static M) -> Option<&'static G> {
             acquirep(m, p);
             m.spinning.set(true);
             SCHED.spin.begin();
-            return None;
+            return Idle::LookAgain;
         }
     }
     let until = SCHED.allp().iter().map(|p| p.timers.first()).min().unwrap_or(NEVER);
     wait_for_work(m, now, until, was_spinning)
 }
 
-/// Sleeps without a P: in the poller, if there is something to poll and nobody is there, else in `m.park`.
-fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Option<&'static G> {
+/// Without a P: waits in the poller, if there is something to poll and nobody is there.
+fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Idle {
     let has_timer = until != NEVER;
     if !has_timer && SCHED.spin.idle_ps() == SCHED.procs() {
         checkdead();
@@ -288,7 +296,7 @@ fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Opt
                     m.spinning.set(true);
                     SCHED.spin.begin();
                 }
-                return g;
+                return g.map_or(Idle::LookAgain, Idle::Found);
             }
             None => wake::injectglist(None, &mut ready.gs),
         }
@@ -299,8 +307,7 @@ fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Opt
             netpoll::poller().netpoll_break();
         }
     }
-    wake::stopm(m);
-    None
+    Idle::Sleep
 }
 
 /// Marks a goroutine that was found as about to run, and ends the spinning of its M (Go: `resetspinning`).

@@ -19,19 +19,22 @@
 //! The states are there to be read by people and asserted by tests; who owns a G follows from which structure it
 //! stands in, and every hand-over goes through a lock or a release/acquire pair of that structure.
 //!
-//! Gs are recycled and never freed, so that a stale pointer to one (a timer that lost its race) always finds a G.
+//! Gs are recycled, and a stale pointer to one (a timer that lost its race) always finds a head that its ticket does not
+//! fit (waiter.rs). allgs.rs has the memory that they live in.
 
+use crate::clock;
 use crate::coro::{Coro, Suspender};
 use crate::glist::{GQueue, Linked};
 use crate::locals::Locals;
 use crate::reason::WaitReason;
 use crate::stack;
+use crate::sys::Regs;
 use crate::waiter::{Waiter, WaiterHead, WaiterKind};
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// The last step before a waiter sleeps: runs once the waiter has left its stack. Gets the waiter and the word given
 /// to [`gopark`](crate::park::gopark). `false` calls the sleep off, and `gopark` returns at once.
@@ -86,7 +89,7 @@ pub(crate) struct Extra {
     pub(crate) stack_size: usize,
 }
 
-/// The fields stand in the order of their use: what every switch touches fills the first two cache lines.
+/// The fields stand in the order of their use: what every switch touches fills the first two cache lines. Four in all.
 #[repr(C, align(64))] // repr(C): the head first, see WaiterHead
 pub(crate) struct G {
     head: WaiterHead,
@@ -104,11 +107,17 @@ pub(crate) struct G {
     reason: AtomicU8,
     /// In `syscall(f)`: sysmon need not wait 10 ms. Written by the goroutine, a hint.
     pub(crate) in_syscall: AtomicBool,
+    /// Since when it waits, by the coarse clock.
+    since: AtomicU32,
     /// The way off the stack. Written at the start of the first run, by the goroutine.
     suspender: Cell<Option<Suspender<Order>>>,
     /// Present from the first run to the end. Owned by the M that runs it.
     coro: UnsafeCell<Option<Coro<Order>>>,
+    /// Where it left its stack, or parked on its thread. Written by the goroutine.
+    regs: Cell<Regs>,
     goid: AtomicU64,
+    /// The goroutine that started it; 0 for a plain thread.
+    parent: AtomicU64,
     /// Where `go` was called; a `Location`, or null.
     site: AtomicPtr<Location<'static>>,
     /// Written before the goroutine becomes runnable and when it is dead.
@@ -127,7 +136,7 @@ unsafe impl Send for G {}
 unsafe impl Linked for G {
     #[inline]
     fn link(this: NonNull<G>) -> *mut *mut G {
-        // SAFETY: Gs are never freed.
+        // SAFETY: a member of a list is not given back (allgs.rs).
         unsafe { this.as_ref() }.schedlink.get()
     }
 }
@@ -137,10 +146,10 @@ unsafe fn no_entry(_: *mut ()) {
 }
 
 impl G {
-    /// A new, dead G. It lives for ever.
-    pub(crate) fn new() -> &'static G {
-        Box::leak(Box::new(G {
-            head: WaiterHead::new(WaiterKind::Goroutine),
+    /// A new, dead G.
+    pub(crate) fn new() -> G {
+        G {
+            head: WaiterHead::new(WaiterKind::Goroutine, clock::nanotime()),
             schedlink: UnsafeCell::new(ptr::null_mut()),
             m: AtomicPtr::new(ptr::null_mut()),
             lockedm: AtomicPtr::new(ptr::null_mut()),
@@ -149,19 +158,22 @@ impl G {
             status: AtomicU8::new(Gstatus::Dead as u8),
             reason: AtomicU8::new(0),
             in_syscall: AtomicBool::new(false),
+            since: AtomicU32::new(0),
+            parent: AtomicU64::new(0),
+            regs: Cell::new(Regs::NONE),
             site: AtomicPtr::new(ptr::null_mut()),
             coro: UnsafeCell::new(None),
             suspender: Cell::new(None),
             entry: UnsafeCell::new(Entry { call: no_entry, data: [MaybeUninit::uninit(); INLINE_WORDS] }),
             extra: UnsafeCell::new(None),
             locals: Locals::new(),
-        }))
+        }
     }
 
     /// The G behind a pointer that came out of a queue.
     #[inline]
     pub(crate) fn of(p: NonNull<G>) -> &'static G {
-        // SAFETY: every such pointer came from `G::new`, and Gs are never freed.
+        // SAFETY: every such pointer came from `allgs`; what stands in a queue, runs or owns a stack is not given back.
         unsafe { p.as_ref() }
     }
 
@@ -224,7 +236,33 @@ impl G {
     #[inline]
     pub(crate) fn set_waiting(&self, r: WaitReason) {
         self.reason.store(r as u8, Ordering::Relaxed);
+        self.since.store(clock::coarse(), Ordering::Relaxed);
         self.set_status(Gstatus::Waiting);
+    }
+
+    /// Since when it waits, if it does, by the coarse clock.
+    pub(crate) fn since(&self) -> u32 {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    /// The goroutine that started it, if one did.
+    pub(crate) fn parent(&self) -> Option<u64> {
+        Some(self.parent.load(Ordering::Relaxed)).filter(|&id| id != 0)
+    }
+
+    /// Notes where the goroutine is, for those who print its stack. By the goroutine, whose frame here lasts until it is
+    /// woken.
+    #[inline(always)]
+    pub(crate) fn set_regs(&self) {
+        self.regs.set(Regs::here());
+    }
+
+    /// Where it left its stack, or parked on its thread.
+    ///
+    /// # Safety
+    /// The goroutine waits or is runnable, and nobody runs it meanwhile.
+    pub(crate) unsafe fn regs(&self) -> Regs {
+        self.regs.get()
     }
 
     /// Where it was started.
@@ -259,11 +297,13 @@ impl G {
     pub(crate) unsafe fn init<F: FnOnce()>(
         &self,
         goid: u64,
+        parent: u64,
         site: &'static Location<'static>,
         extra: Option<Box<Extra>>,
         f: F,
     ) {
         self.goid.store(goid, Ordering::Relaxed);
+        self.parent.store(parent, Ordering::Relaxed);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         // SAFETY: a dead G in nobody's list is the caller's.
         unsafe {
@@ -334,6 +374,7 @@ impl G {
     /// Called by this goroutine, on its own stack, with nothing tied to the thread held.
     #[inline]
     pub(crate) unsafe fn suspend(&self, order: Order) {
+        self.set_regs();
         let suspender = self.suspender.get().expect("a running goroutine has a suspender");
         // SAFETY: the suspender was set at the start of this very run, on this stack.
         unsafe { suspender.suspend(order) }
@@ -365,3 +406,7 @@ unsafe fn call_boxed<F: FnOnce()>(data: *mut ()) {
     let f = unsafe { Box::from_raw(data.cast::<usize>().read() as *mut F) };
     f();
 }
+
+// A million parked goroutines: each byte here is a megabyte, and a fifth cache line would be 64.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<G>() == 256);

@@ -9,17 +9,22 @@
 //! ```text
 //!   loom         std's or loom's primitives              sys/         the platform
 //!   note         one thread sleeps, one wakes it         rand         the one source of chance
-//!   stack        slabs of guarded stacks                 coro         resume and suspend
+//!   clock        two clocks                              fatal        the end, in Go's words
+//!   slab         the address space of stacks             slotset      containers of slot numbers
+//!   stackpool    stacks that no P has
+//!   stack        stacks: alloc, free, caches             coro         resume and suspend
 //!   waiter       goroutine or thread, and its ticket     thread       plain threads as waiters
 //!   glist        lists of G                              locals       a goroutine's own values
-//!   g            G, its states, its orders
+//!   g            G, its states, its orders               allgs        where Gs live
 //!   runq         the local run queue                     timer        the timer heap
+//!   traceback    what a goroutine is doing, in words
 //!   p            P and its caches                        m            M, getg, the way into the runtime
 //!   handshake    how a P is taken away                   spinning     who wakes whom: the essay
 //!   sched        the shared state and its lock
 //!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
-//!   checkdead    the deadlock detector                   procresize   changing GOMAXPROCS
-//!   wake         ready, wakep, startm, injectglist       syscall      losing the P and coming back
+//!   scavenge     gives memory and threads back           checkdead    the deadlock detector
+//!   wake         ready, wakep, startm, injectglist       procresize   changing GOMAXPROCS
+//!   syscall      losing the P and coming back
 //!   starttimer   timers for everybody
 //!   findrunnable the search                              schedule     the loop
 //!   park         THE SEAM: gopark, goready               newproc      go, spawn, JoinHandle
@@ -30,6 +35,8 @@
 //! Three journeys to follow: a goroutine (newproc → runq → wake → findrunnable → schedule → coro → park → schedule), a
 //! value (the channel crate), readiness (the net crate).
 
+#[cfg(not(gosched_loom))]
+mod allgs;
 #[cfg(not(gosched_loom))]
 mod boot;
 #[cfg(not(gosched_loom))]
@@ -71,6 +78,8 @@ mod rand;
 mod reason;
 mod runq;
 #[cfg(not(gosched_loom))]
+mod scavenge;
+#[cfg(not(gosched_loom))]
 mod sched;
 #[cfg(not(gosched_loom))]
 mod schedule;
@@ -79,10 +88,16 @@ mod scope;
 #[cfg(not(gosched_loom))]
 mod sema;
 #[cfg(not(gosched_loom))]
+mod slab;
+#[cfg(not(gosched_loom))]
 mod sleep;
+#[cfg(not(gosched_loom))]
+mod slotset;
 mod spinning;
 #[cfg(not(gosched_loom))]
 mod stack;
+#[cfg(not(gosched_loom))]
+mod stackpool;
 #[cfg(not(gosched_loom))]
 mod starttimer;
 #[cfg(not(gosched_loom))]
@@ -96,6 +111,8 @@ mod sysmon;
 mod thread;
 #[cfg(not(gosched_loom))]
 mod timers;
+#[cfg(not(gosched_loom))]
+mod traceback;
 mod waiter;
 #[cfg(not(gosched_loom))]
 mod wake;

@@ -25,6 +25,7 @@ use crate::g::G;
 use crate::handshake::Handshake;
 use crate::note::Note;
 use crate::p::P;
+use crate::sys::fault::AltStack;
 use crate::{stack, sys};
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -41,9 +42,11 @@ pub(crate) struct M {
     pub(crate) spinning: Cell<bool>,
     /// Where it sleeps without work.
     pub(crate) park: Note,
-    /// The P that it gets when it is woken. Written by the waker before `notewakeup`.
+    /// The P that it gets when it is woken; none: its thread is to end. Written by the waker before `notewakeup`.
     pub(crate) nextp: Cell<Option<&'static P>>,
-    /// Link in the list of idle Ms; under the scheduler's lock.
+    /// Where its thread handles faults. Its own.
+    pub(crate) altstack: Cell<Option<AltStack>>,
+    /// Link in the list of idle Ms, or of those without a thread; under the scheduler's lock.
     pub(crate) link: Cell<Option<&'static M>>,
 }
 
@@ -67,8 +70,14 @@ impl M {
             spinning: Cell::new(false),
             park: Note::new(),
             nextp: Cell::new(None),
+            altstack: Cell::new(None),
             link: Cell::new(None),
         }))
+    }
+
+    /// Wakes it. The caller took it out of the idle list, or owns its locked goroutine, and has set `nextp`.
+    pub(crate) fn wake(&self) {
+        self.park.notewakeup();
     }
 
     #[inline]
@@ -128,10 +137,10 @@ pub(crate) fn current_m() -> Option<&'static M> {
     CURRENT.with(Cell::get)
 }
 
-/// Makes this thread the one of `m`.
+/// Makes this thread the one of `m`, or a plain one.
 #[inline(never)] // reaches a thread-local
-pub(crate) fn set_current_m(m: &'static M) {
-    CURRENT.with(|c| c.set(Some(m)));
+pub(crate) fn set_current_m(m: Option<&'static M>) {
+    CURRENT.with(|c| c.set(m));
 }
 
 /// Into the runtime: from here to `leave` nobody takes the P of the goroutine's M away. It may be gone already: then the

@@ -8,12 +8,13 @@
 //! A panic ends the goroutine, not the thread: it is caught at the base, after the panic hook has named the goroutine
 //! (boot.rs). `goexit` is a panic too, one that no hook sees.
 
+use crate::allgs::malg;
 use crate::g::{Extra, G};
 use crate::idle::enter_with_p;
 use crate::m;
 use crate::p::P;
 use crate::park::{WaitReason, Waiter, gopark, goready};
-use crate::sched::{ALLGS, SCHED};
+use crate::sched::SCHED;
 use crate::wake::ready_on;
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -26,6 +27,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// Goroutine ids that a P takes at a time.
 const GOID_BATCH: u64 = 16;
+/// Dead Gs that a P takes at a time.
+const GFREE_BATCH: usize = 32;
 
 /// The payload of `goexit`'s unwinding.
 pub(crate) struct GoExit;
@@ -92,7 +95,7 @@ unsafe fn newproc<F: FnOnce() + Send>(
         Some(me) => {
             let m = enter_with_p(me);
             // SAFETY: handed on; inside the runtime the M's P is ours.
-            let goid = unsafe { newproc_on(m.p(), f, extra, site) };
+            let goid = unsafe { newproc_on(m.p(), f, extra, site, me.goid()) };
             m::leave(m);
             goid
         }
@@ -106,7 +109,7 @@ unsafe fn newproc<F: FnOnce() + Send>(
                 );
             }
             // SAFETY: handed on; on g0 the M's P is ours.
-            unsafe { newproc_on(p, f, extra, site) }
+            unsafe { newproc_on(p, f, extra, site, 0) }
         }
     }
 }
@@ -119,6 +122,7 @@ unsafe fn newproc_on<F: FnOnce() + Send>(
     f: F,
     extra: Option<Box<Extra>>,
     site: &'static Location<'static>,
+    parent: u64,
 ) -> u64 {
     let (g, goid) = match p {
         // SAFETY: the caller owns it.
@@ -128,12 +132,12 @@ unsafe fn newproc_on<F: FnOnce() + Send>(
         },
         None => {
             SCHED.gcount.fetch_add(1, Ordering::Relaxed);
-            let free = SCHED.lock().gfree.pop_front();
-            (free.map_or_else(new_g, G::of), SCHED.goids(1))
+            let free = SCHED.lock().gfget(1).pop_front();
+            (G::of(free.or_else(|| malg(1).pop_front()).expect("one")), SCHED.goids(1))
         }
     };
     // SAFETY: a dead G that we took out of a free list.
-    unsafe { g.init(goid, site, extra, move || base(g, f)) };
+    unsafe { g.init(goid, parent, site, extra, move || base(g, f)) };
     g.set_status(crate::g::Gstatus::Runnable);
     ready_on(p, g);
     goid
@@ -157,18 +161,14 @@ unsafe fn gfget(p: &'static P) -> &'static G {
 /// As for `gfget`.
 #[cold]
 unsafe fn gfget_slow(p: &'static P) -> &'static G {
-    let mut some = SCHED.lock().gfree.split_front(32);
-    let g = some.pop_front();
+    let mut some = SCHED.lock().gfget(GFREE_BATCH);
+    if some.is_empty() {
+        some = malg(GFREE_BATCH);
+    }
+    let g = some.pop_front().expect("some");
     // SAFETY: as promised.
     unsafe { p.local() }.gfree.append(&mut some);
-    g.map_or_else(new_g, G::of)
-}
-
-#[cold]
-fn new_g() -> &'static G {
-    let g = G::new();
-    ALLGS.lock().push(g);
-    g
+    G::of(g)
 }
 
 /// # Safety

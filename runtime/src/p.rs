@@ -45,6 +45,10 @@ pub(crate) struct P {
     pub(crate) retired: AtomicBool,
     /// Link in the list of idle Ps; under the scheduler's lock.
     pub(crate) link: Cell<Option<&'static P>>,
+    /// For the scavenger, under the scheduler's lock: how many goroutines it had run when that last looked, and whether it
+    /// has given up what it kept since it became idle.
+    pub(crate) unused_since: Cell<u32>,
+    pub(crate) flushed: Cell<bool>,
     /// Counts the time slices. Written by the owner, read by sysmon.
     schedtick: AtomicU32,
     /// Counts the goroutines put on the processor, in slices of their own or inherited ones. As `schedtick`.
@@ -73,6 +77,8 @@ impl P {
             m: AtomicPtr::new(std::ptr::null_mut()),
             retired: AtomicBool::new(true), // until procresize has put it to use
             link: Cell::new(None),
+            unused_since: Cell::new(0),
+            flushed: Cell::new(true),
             schedtick: AtomicU32::new(0),
             switches: AtomicU32::new(0),
             preempt: AtomicBool::new(false),

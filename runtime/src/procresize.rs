@@ -10,16 +10,37 @@
 //! A retired P stays in the list of all Ps: until it is put away, thieves empty its queue as they would any other's. Its
 //! timers stay in its heap, whose id the timers' owners know; whoever looks at the global queue first (every 61st time)
 //! or steals runs the due ones, and whoever goes idle counts them in.
+//!
+//! Where the user has not said how many there shall be, their number follows what the process may use: sysmon looks at
+//! the affinity mask and the cgroup's quota once a second, as long as anything runs (Go 1.25: `updateGOMAXPROCS`).
 
 use crate::idle::{pidleput, retire_idle};
 use crate::p::P;
 use crate::sched::SCHED;
-use crate::wake;
+use crate::{sys, wake};
 use parking_lot::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The most Ps there can be: beyond this many the shared lists need another design.
 pub(crate) const MAX_PROCS: usize = 1024;
+
+/// Whether nobody has said how many Ps there shall be.
+static FOLLOW: AtomicBool = AtomicBool::new(false);
+
+/// Says whether GOMAXPROCS follows what the process may use.
+pub(crate) fn set_follow(follow: bool) {
+    FOLLOW.store(follow, Ordering::Relaxed);
+}
+
+/// Makes GOMAXPROCS what it would be at a start now, if it is to follow. By sysmon.
+pub(crate) fn follow_limits() {
+    if FOLLOW.load(Ordering::Relaxed) {
+        let n = sys::cpu::default_procs().min(MAX_PROCS);
+        if n != SCHED.procs() as usize {
+            procresize(n);
+        }
+    }
+}
 
 /// One resize at a time.
 static RESIZING: Mutex<()> = Mutex::new(());

@@ -1,7 +1,7 @@
 //! The scheduler's shared state and its one lock (Go: runtime/runtime2.go, `schedt`).
 //!
 //! ```text
-//!   under `lock`:  the global run queue · idle Ps · idle Ms · dead Gs beyond what the Ps keep · birth of threads
+//!   under `lock`:  the global run queue · idle Ps · idle Ms · dead Gs beyond what the Ps keep · birth and end of threads
 //!   without it:    counters that are read as hints, `lastpoll`, the list of all Ps
 //! ```
 //! The lock is taken for short, fixed work: moving a batch, linking one P or M. Nothing is called with it held.
@@ -26,10 +26,19 @@ pub(crate) struct Locked {
     runq: GQueue<G>,
     pub(crate) pidle: Option<&'static P>,
     pub(crate) midle: Option<&'static M>,
-    /// Dead Gs that no P keeps.
-    pub(crate) gfree: GQueue<G>,
-    /// Ms ever made; the next one's id.
+    /// Dead Gs that no P keeps, the last to die first.
+    gfree: GQueue<G>,
+    /// What became of them lately, for the scavenger: the fewest there were since it last looked, and whether any came.
+    gfree_low: usize,
+    gfree_came: bool,
+    /// Ms that have a thread, and all that ever had: the next one's number.
     pub(crate) mcount: u64,
+    pub(crate) mnext: u64,
+    /// Ms without a thread.
+    pub(crate) mfree: Option<&'static M>,
+    /// How many Ms are on the idle list, and the fewest there were since the scavenger last looked.
+    pub(crate) nmidle: usize,
+    pub(crate) nmidle_low: usize,
     pub(crate) max_ms: u64,
     /// sysmon sleeps until somebody leaves the idle state.
     pub(crate) sysmonwait: bool,
@@ -92,7 +101,13 @@ pub(crate) static SCHED: Sched = Sched {
         pidle: None,
         midle: None,
         gfree: GQueue::new(),
+        gfree_low: 0,
+        gfree_came: false,
         mcount: 0,
+        mnext: 0,
+        mfree: None,
+        nmidle: 0,
+        nmidle_low: 0,
         max_ms: 10_000,
         sysmonwait: false,
     }),
@@ -116,9 +131,6 @@ pub(crate) static SCHED: Sched = Sched {
 
 /// The function that a new thread of the scheduler runs (schedule.rs, above this file; handed over at start).
 pub(crate) static MSTART: OnceLock<fn(&'static M)> = OnceLock::new();
-
-/// All goroutines ever made, dead ones included; for those who print them. Grows with the largest number alive at once.
-pub(crate) static ALLGS: Mutex<Vec<&'static G>> = Mutex::new(Vec::new());
 
 impl Sched {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Locked> {
@@ -173,6 +185,43 @@ impl Locked {
     fn publish(&self) {
         // Relaxed: a hint, and the last look before sleeping is behind a full fence (spinning.rs).
         SCHED.runqsize.store(self.runq.len(), Ordering::Relaxed);
+    }
+
+    /// Takes up to `n` dead Gs.
+    pub(crate) fn gfget(&mut self, n: usize) -> GQueue<G> {
+        let some = self.gfree.split_front(n);
+        self.gfree_low = self.gfree_low.min(self.gfree.len());
+        some
+    }
+
+    /// Takes dead Gs in. To the front, so that few are in use and those are warm.
+    pub(crate) fn gfput(&mut self, list: &mut GQueue<G>) {
+        self.gfree_came |= !list.is_empty();
+        self.gfree.prepend(list);
+    }
+
+    /// For the scavenger: takes all dead Gs, if most have not been needed since it last asked; and says how many, from the
+    /// front, have. It gives back what it does not use up, those first.
+    pub(crate) fn gfree_take(&mut self) -> Option<(GQueue<G>, usize)> {
+        let len = self.gfree.len();
+        let unused = std::mem::replace(&mut self.gfree_low, len).min(len);
+        if unused == len {
+            self.gfree_came = false;
+        }
+        (unused > len / 2).then(|| {
+            self.gfree_low = 0;
+            (std::mem::take(&mut self.gfree), len - unused)
+        })
+    }
+
+    /// Takes Gs of `gfree_take` back.
+    pub(crate) fn gfree_return(&mut self, list: &mut GQueue<G>) {
+        self.gfree.append(list);
+    }
+
+    /// Whether dead Gs have come that `gfree_take` has not given yet.
+    pub(crate) fn gfree_has_surplus(&self) -> bool {
+        self.gfree_came
     }
 
     /// Puts a goroutine at the end of the global queue.

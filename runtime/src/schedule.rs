@@ -17,6 +17,7 @@
 use crate::coro::Left;
 use crate::findrunnable::{Found, findrunnable, stop_spinning};
 use crate::g::{G, Gstatus, Order};
+use crate::glist::GQueue;
 use crate::idle::{acquirep, regain_p_slow};
 use crate::m::{self, M};
 use crate::p::P;
@@ -27,29 +28,28 @@ use std::sync::atomic::Ordering;
 /// Dead Gs that a P keeps.
 const GFREE_MAX: usize = 64;
 
-/// What a new thread of the scheduler runs, for ever. Its maker left a P in `nextp`.
+/// What a thread of the scheduler runs. Its maker left a P in `nextp`.
 pub(crate) fn mstart(m: &'static M) {
-    let _never_dropped = crate::fatal::FatalOnUnwind;
-    m::set_current_m(m);
-    sys::fault::thread_init();
+    let never_dropped = crate::fatal::FatalOnUnwind;
+    m::set_current_m(Some(m));
+    m.altstack.set(sys::fault::thread_init(m.altstack.get()));
     acquirep(m, m.nextp.take().expect("a new M is given a P"));
-    loop {
-        if m.p().is_none() && !regain_p_slow(m) {
-            wake::stopm(m);
-        }
-        schedule(m);
-    }
+    // Where it has no P the last goroutine's was taken: another, or sleep.
+    while (m.p().is_some() || regain_p_slow(m) || wake::stopm(m)) && (schedule(m) || wake::stopm(m)) {}
+    wake::mexit(m);
+    std::mem::forget(never_dropped);
 }
 
-/// One round.
+/// One round. False: nothing is left to do, and the P is gone: the M must sleep.
 #[inline]
-fn schedule(m: &'static M) {
-    let Found { g, inherit_time } = findrunnable(m);
+fn schedule(m: &'static M) -> bool {
+    let Some(Found { g, inherit_time }) = findrunnable(m) else { return false };
     if m.spinning.get() {
         stop_spinning(m);
     }
     if let Some(lockedm) = M::of_raw(g.lockedm.load(Ordering::Relaxed)) {
-        return syscall::startlockedm(m, lockedm);
+        syscall::startlockedm(m, lockedm);
+        return false;
     }
     let p = m.the_p();
     if !inherit_time {
@@ -57,6 +57,7 @@ fn schedule(m: &'static M) {
     }
     p.switched();
     execute(m, g);
+    true
 }
 
 /// Runs `g` until it leaves, and does what it asks.
@@ -134,7 +135,9 @@ fn goexit0(p: Option<&'static P>, g: &'static G) {
     let Some(p) = p else {
         stack::stackfree_to_pool(s);
         SCHED.gcount.fetch_sub(1, Ordering::Relaxed);
-        SCHED.lock().gfree.push_front(g.ptr());
+        let mut one = GQueue::new();
+        one.push_back(g.ptr());
+        SCHED.lock().gfput(&mut one);
         return;
     };
     p.gcount_add(-1);
@@ -143,8 +146,7 @@ fn goexit0(p: Option<&'static P>, g: &'static G) {
     local.stacks.stackfree(s);
     local.gfree.push_front(g.ptr());
     if local.gfree.len() > GFREE_MAX {
-        // To the front: last in, first out, so that few Gs are in use and those are warm.
         let mut surplus = local.gfree.split_front(GFREE_MAX / 2);
-        SCHED.lock().gfree.prepend(&mut surplus);
+        SCHED.lock().gfput(&mut surplus);
     }
 }

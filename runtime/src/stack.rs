@@ -1,38 +1,17 @@
-//! Goroutine stacks: big in address space, small in memory, always guarded.
-//!
-//! ```text
-//!   one reservation (the slab), cut into slots of one size: 64 pages (256 KiB, unless Config says otherwise) and a guard
-//!
-//!   ┌───────────── slot i ─────────────┐┌──────── slot i+1 ────────┐
-//!   │guard│   untouched, costs nothing   │used│colour│              …
-//!   └─────┴──────────────────────────────┴────┴──────┘
-//!    lowest page                     grows ◄── base
-//!
-//!   owners[i]: who runs on slot i. `owner_of(sp)`: range check, one multiplication, one load. That is how a goroutine
-//!   finds itself without thread-local storage.
-//! ```
-//!
-//! **Guard.** The lowest page of a slot faults on touch; `fault_in_guard` recognises the address. rustc probes every page
-//! of a large frame, so one page is enough for Rust code.
-//!
-//! **Stride.** A slot is an *odd* number of pages. With a power of two the used pages of all stacks would differ only in
-//! high bits of their page number, and the TLB, which is indexed by the low ones, would hold a few dozen of them
-//! (measured on a busy machine, 1,000 goroutines that yield: 73 to 93 ns each with a stride of 64 pages, 54 to 57 with 65).
+//! Goroutine stacks: big in address space, small in memory, always guarded (Go: runtime/stack.go, `stackalloc`,
+//! `stackfree`). slab.rs has the address space, stackpool.rs what no P keeps.
 //!
 //! **Colour.** If all stacks began at the same offset in their page, the hot top lines of a thousand goroutines would
 //! fight for the same few sets of the L1 cache. Slot i begins (i mod 24)·128 bytes lower. It leaves a parked
 //! goroutine's few frames inside the top page.
 //!
-//! **Life of a slot.** fresh (never used, at and above `Pool.fresh`) → in use → cached by a P, last in first out, dirty
-//! → back in the pool when the P has too many → in use … A slot is given to a goroutine at its first run, not at `go`,
-//! so a burst of short goroutines uses few.
+//! **Life of a slot.** fresh (never used) → in use → cached by a P, last in first out, dirty → back in the pool when the P
+//! has too many → in use … A slot is given to a goroutine at its first run, not at `go`, so a burst of short goroutines
+//! uses few.
 //!
 //! **Memory.** A stack keeps the pages it touched. Most touch two or three. Now and then, at free, a look at the third
 //! page from the top tells whether this one went deep (untouched memory reads as zero); then all but the top two
-//! pages go back to the kernel.
-//!
-//! After a burst the pool holds many dirty stacks that nobody needs. sysmon ages them (`age`): once a second, those that
-//! were not used for a second give all their pages back.
+//! pages go back to the kernel. What a burst leaves in the pool the scavenger ages away.
 //!
 //! **Large stacks** (`Builder::stack_size`) are several slots in a row, given back to the kernel at free and kept by
 //! length.
@@ -40,137 +19,30 @@
 //! What a `Stack` guarantees: it is the only one with these slots, they are committed and guarded, and the memory stays
 //! mapped for the life of the process.
 
+use crate::slab;
+pub(crate) use crate::slab::{DEFAULT_SIZE, InGuard, fault_in_guard, owner_of, slots, usable};
+use crate::slab::{owner, page, slot_addr, stride};
+use crate::stackpool::{self, POOL};
+pub(crate) use crate::stackpool::{age, has_surplus};
 use crate::sys::mem;
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-/// The default size of a stack, in bytes. The colour takes up to 3 KiB of it.
-pub(crate) const DEFAULT_SIZE: usize = 256 << 10;
-const MIN_SIZE: usize = 64 << 10;
-/// Slots in the reservation, where the address space allows: 4 TiB at the default size.
-const MAX_SLOTS: usize = 16 << 20;
+/// Reserves the address space, once, for stacks of at least `stack_size` bytes.
+///
+/// # Panics
+/// Where the process has none left.
+pub(crate) fn init(stack_size: usize) {
+    slab::init(stack_size);
+    stackpool::init();
+}
+
 const COLOURS: usize = 24;
 const COLOUR_STEP: usize = 128;
 /// How many stacks a P keeps, and how many move between it and the pool at a time.
 const CACHE: usize = 64;
 const CACHE_BATCH: usize = CACHE / 2;
-
-/// Constant after `init`; all zero before, when `owner_of` finds nobody. Relaxed everywhere: threads of ours are made
-/// after `init`, and for others any answer but "nobody" is impossible.
-struct Slab {
-    base: AtomicUsize,
-    len: AtomicUsize,
-    /// Bytes from one slot to the next: an odd number of pages, the first of which is the guard.
-    stride: AtomicUsize,
-    /// ceil(2^64 / stride): the high half of a product with it is a division by `stride`. Exact for offsets up to 2^64 /
-    /// stride, for the error of the reciprocal is below 1 and so that of the quotient below offset / 2^64.
-    reciprocal: AtomicU64,
-    page: AtomicUsize,
-    owners: AtomicPtr<AtomicPtr<()>>,
-}
-
-static SLAB: Slab = Slab {
-    base: AtomicUsize::new(0),
-    len: AtomicUsize::new(0),
-    stride: AtomicUsize::new(1),
-    reciprocal: AtomicU64::new(0),
-    page: AtomicUsize::new(4096),
-    owners: AtomicPtr::new(std::ptr::null_mut()),
-};
-
-/// The slots that no P has. Everything in it is guarded by its lock.
-struct Pool {
-    /// First slot never used.
-    fresh: usize,
-    /// First slot not committed and guarded yet.
-    committed: usize,
-    /// Single slots, last in first out.
-    free: Vec<u32>,
-    /// The fewest there were in `free` since the last `age`: as many, from the bottom, have not been used since.
-    low: usize,
-    /// As many, from the bottom of `free`, hold no memory.
-    clean: usize,
-    /// Runs of slots by their number, clean.
-    large: BTreeMap<u32, Vec<u32>>,
-    /// Slots to commit next time; grows with the burst.
-    chunk: usize,
-}
-
-static POOL: Mutex<Pool> = Mutex::new(Pool {
-    fresh: 0,
-    committed: 0,
-    free: Vec::new(),
-    low: 0,
-    clean: 0,
-    large: BTreeMap::new(),
-    chunk: 16,
-});
-
-fn slots() -> usize {
-    SLAB.len.load(Ordering::Relaxed) / stride()
-}
-
-fn stride() -> usize {
-    SLAB.stride.load(Ordering::Relaxed)
-}
-
-fn page() -> usize {
-    SLAB.page.load(Ordering::Relaxed)
-}
-
-fn slot_addr(slot: u32) -> usize {
-    SLAB.base.load(Ordering::Relaxed) + slot as usize * stride()
-}
-
-/// The slot at an offset into the slab.
-#[inline(always)]
-fn slot_at(offset: usize) -> u32 {
-    ((offset as u128 * u128::from(SLAB.reciprocal.load(Ordering::Relaxed))) >> 64) as u32
-}
-
-/// Reserves the slab, once, for stacks of at least `stack_size` bytes.
-///
-/// # Panics
-/// Where the process has no address space left even for a small slab.
-pub(crate) fn init(stack_size: usize) {
-    let page = mem::page_size();
-    // An even number of pages for the stack, and the guard makes it odd.
-    let stride = stack_size.max(MIN_SIZE).next_multiple_of(2 * page) + page;
-    let mut n = (MAX_SLOTS * DEFAULT_SIZE / stride).clamp(1024, MAX_SLOTS);
-    let (base, owners) = loop {
-        let space = mem::reserve(n * stride);
-        let table = mem::reserve(n * size_of::<AtomicPtr<()>>());
-        match (space, table) {
-            (Ok(space), Ok(table)) => break (space, table),
-            (space, table) => {
-                // SAFETY: reserved just now, used by nobody.
-                unsafe {
-                    if let Ok(p) = space {
-                        mem::release(p, n * stride);
-                    }
-                    if let Ok(p) = table {
-                        mem::release(p, n * size_of::<AtomicPtr<()>>());
-                    }
-                }
-                // An address space limit (ulimit -v): take less.
-                n /= 2;
-                assert!(n >= 64, "gosched: no address space for goroutine stacks of {stack_size} bytes");
-            }
-        }
-    };
-    // SAFETY: the whole table was just reserved; page-aligned. It costs memory only where it is touched.
-    unsafe { mem::commit(owners, n * size_of::<AtomicPtr<()>>()) }
-        .expect("gosched: no memory for the stack table");
-    SLAB.page.store(page, Ordering::Relaxed);
-    SLAB.stride.store(stride, Ordering::Relaxed);
-    SLAB.reciprocal.store((u64::MAX / stride as u64) + 1, Ordering::Relaxed);
-    SLAB.owners.store(owners as *mut _, Ordering::Relaxed);
-    SLAB.base.store(base, Ordering::Relaxed);
-    SLAB.len.store(n * stride, Ordering::Relaxed);
-}
 
 /// A stack: one slot or several. Not dropped but given to `StackCache::stackfree`.
 pub(crate) struct Stack {
@@ -194,99 +66,17 @@ unsafe impl corosensei::stack::Stack for Stack {
 }
 
 impl Stack {
-    fn owner(slot: u32) -> &'static AtomicPtr<()> {
-        // SAFETY: `slot` is below the number of slots, for which the table has an entry each, zeroed (a null AtomicPtr),
-        // mapped for ever.
-        unsafe { &*SLAB.owners.load(Ordering::Relaxed).add(slot as usize) }
-    }
-
     /// Says who runs on this stack from now on.
-    pub(crate) fn set_owner(&self, owner: *mut ()) {
+    pub(crate) fn set_owner(&self, who: *mut ()) {
         for slot in self.slot..self.slot + self.count {
             // Relaxed: asked by code that runs on this very stack.
-            Stack::owner(slot).store(owner, Ordering::Relaxed);
+            owner(slot).store(who, Ordering::Relaxed);
         }
     }
 
     /// Its slots, guard included, in bytes.
     fn len(&self) -> usize {
         self.count as usize * stride()
-    }
-}
-
-/// The owner of the stack that `sp` lies in; null where it lies in none.
-#[inline(always)]
-pub(crate) fn owner_of(sp: usize) -> *mut () {
-    let offset = sp.wrapping_sub(SLAB.base.load(Ordering::Relaxed));
-    if offset >= SLAB.len.load(Ordering::Relaxed) {
-        return std::ptr::null_mut();
-    }
-    Stack::owner(slot_at(offset)).load(Ordering::Relaxed)
-}
-
-/// A fault in a guard: whose stack it is, and its size in bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct InGuard {
-    pub(crate) owner: *mut (),
-    pub(crate) size: usize,
-}
-
-/// Where `addr` lies in the guard of a goroutine's stack: that stack. Async-signal-safe.
-pub(crate) fn fault_in_guard(addr: usize) -> Option<InGuard> {
-    let owner = owner_of(addr);
-    if owner.is_null() {
-        return None;
-    }
-    let slot = slot_at(addr - SLAB.base.load(Ordering::Relaxed)) as usize;
-    let owns = |slot: usize| slot < slots() && Stack::owner(slot as u32).load(Ordering::Relaxed) == owner;
-    // The lowest page of the lowest slot of this owner.
-    if (slot > 0 && owns(slot - 1)) || addr - slot_addr(slot as u32) >= page() {
-        return None;
-    }
-    let count = (slot..).take_while(|&s| owns(s)).count();
-    Some(InGuard { owner, size: count * stride() - page() })
-}
-
-impl Pool {
-    /// Makes slots usable until `end` is committed.
-    fn commit_to(&mut self, end: usize) -> io::Result<()> {
-        if end <= self.committed {
-            return Ok(());
-        }
-        let cap = slots().min(mem::max_guards().unwrap_or(usize::MAX));
-        let end = end.max((self.committed + self.chunk).min(cap));
-        if end > cap {
-            let why = if cap == slots() { "address space" } else { "memory mappings (vm.max_map_count)" };
-            return Err(io::Error::new(
-                io::ErrorKind::OutOfMemory,
-                format!("out of goroutine stacks: {cap} are in use, no {why} for more"),
-            ));
-        }
-        let (page, size) = (page(), stride());
-        let first = slot_addr(self.committed as u32);
-        let count = end - self.committed;
-        // SAFETY: these slots are reserved and not in use yet; page-aligned.
-        unsafe {
-            mem::commit(first, count * size)?;
-            mem::guard(first, size, count, page)?;
-        }
-        self.committed = end;
-        self.chunk = (self.chunk * 2).min(1024);
-        Ok(())
-    }
-
-    fn pop(&mut self) -> Option<u32> {
-        let slot = self.free.pop()?;
-        self.low = self.low.min(self.free.len());
-        self.clean = self.clean.min(self.free.len());
-        Some(slot)
-    }
-
-    fn take_fresh(&mut self, count: u32) -> io::Result<u32> {
-        self.commit_to(self.fresh + count as usize)?;
-        let slot = self.fresh as u32;
-        self.fresh += count as usize;
-        Ok(slot)
     }
 }
 
@@ -353,7 +143,7 @@ impl StackCache {
     /// Hands the `n` longest unused stacks to the pool.
     #[cold]
     fn flush_slow(&mut self, n: usize) {
-        POOL.lock().free.extend_from_slice(&self.slots[..n]);
+        POOL.lock().put(&self.slots[..n]);
         self.slots.copy_within(n..self.len, 0);
         self.len -= n;
     }
@@ -392,7 +182,7 @@ pub(crate) fn stackalloc_large(size: usize) -> io::Result<Stack> {
     let size = check_size(size)?.max(1);
     let count = (size + page()).div_ceil(stride()) as u32;
     let mut pool = POOL.lock();
-    let kept = pool.large.get_mut(&count).and_then(Vec::pop);
+    let kept = pool.pop_large(count);
     let slot = match kept {
         Some(slot) => slot,
         None => pool.take_fresh(count)?,
@@ -418,39 +208,7 @@ fn stackfree_large_slow(stack: Stack) {
     let page = page();
     // SAFETY: committed, ours, nothing runs on it; all but the guard page.
     unsafe { mem::discard(slot_addr(stack.slot) + page, stack.len() - page) };
-    POOL.lock().large.entry(stack.count).or_default().push(stack.slot);
-}
-
-/// Whether free stacks hold memory that `age` might give back.
-pub(crate) fn has_surplus() -> bool {
-    let pool = POOL.lock();
-    pool.free.len() > pool.clean
-}
-
-/// Gives the memory of those stacks back that lay in the pool unused since the last call. By sysmon, every second or so.
-pub(crate) fn age() {
-    /// Stacks per hold of the pool's lock: some 0.1 ms.
-    const BATCH: usize = 256;
-    let unused = {
-        let mut pool = POOL.lock();
-        std::mem::replace(&mut pool.low, usize::MAX).min(pool.free.len())
-    };
-    loop {
-        let pool = &mut *POOL.lock();
-        let end = unused.min(pool.free.len()).min(pool.clean + BATCH);
-        if pool.clean >= end {
-            pool.low = pool.low.min(pool.free.len());
-            return;
-        }
-        let batch = &mut pool.free[pool.clean..end];
-        // The order within the bottom does not matter; neighbours go in one call. Guards are not affected.
-        batch.sort_unstable();
-        for run in batch.chunk_by(|a, b| a + 1 == *b) {
-            // SAFETY: committed stacks that nothing runs on: they are in the pool, whose lock we hold.
-            unsafe { mem::discard(slot_addr(run[0]), run.len() * stride()) };
-        }
-        pool.clean = end;
-    }
+    POOL.lock().put_large(stack.slot, stack.count);
 }
 
 /// Gives back what a stack used below its top two pages, if it ever went there.
@@ -468,15 +226,16 @@ fn trim(stack: &Stack) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use corosensei::stack::Stack as _;
 
     /// One slab per process: all stack tests share it.
-    fn setup() {
+    pub(crate) fn setup() {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
             init(DEFAULT_SIZE);
+            crate::allgs::init(slots());
         });
     }
 
@@ -500,16 +259,6 @@ mod tests {
         assert!(owner_of(&raw const s as usize).is_null());
         s.set_owner(std::ptr::null_mut());
         cache.stackfree(s);
-    }
-
-    #[test]
-    fn the_reciprocal_divides() {
-        setup();
-        for slot in [0, 1, 2, 1000, 123_456, slots() - 1] {
-            for within in [0, 1, stride() / 2, stride() - 1] {
-                assert_eq!(slot_at(slot * stride() + within) as usize, slot);
-            }
-        }
     }
 
     #[test]

@@ -60,7 +60,8 @@ fn wait_for_p(g: &'static G, m: &'static M) {
     // Whoever wakes it has taken it off the count before, perhaps before this.
     SCHED.asleep.fetch_add(1, Ordering::Relaxed);
     checkdead();
-    wake::sleep_for_p(m);
+    let got = wake::sleep_for_p(m);
+    debug_assert!(got, "a locked M is not let go");
     g.lockedm.store(std::ptr::null_mut(), Ordering::Relaxed);
     g.set_status(Gstatus::Running);
     m.the_p().tick();
@@ -74,6 +75,7 @@ fn wait_for_p(g: &'static G, m: &'static M) {
 #[cold]
 pub(crate) unsafe fn park_on_thread_slow(g: &'static G, commit: Commit, arg: *mut ()) {
     let m = m::m_of(g);
+    g.set_regs();
     pin(g, m);
     if m.p().is_some() {
         let p = releasep(m);
@@ -106,13 +108,12 @@ pub(crate) fn yield_on_thread_slow(g: &'static G) {
     unsafe { park_on_thread_slow(g, commit, std::ptr::null_mut()) };
 }
 
-/// Hands the P of `m` to the thread of a locked goroutine, which `m` has taken out of a run queue; then `m` stops.
+/// Hands the P of `m` to the thread of a locked goroutine, which `m` has taken out of a run queue; `m` must stop next.
 pub(crate) fn startlockedm(m: &'static M, lockedm: &'static M) {
     let p = releasep(m);
     SCHED.asleep.fetch_sub(1, Ordering::Relaxed);
     lockedm.nextp.set(Some(p));
-    lockedm.park.notewakeup();
-    wake::stopm(m);
+    lockedm.wake();
 }
 
 /// Runs a function that is known to block: a system call, a C library, a slow file (Go: `entersyscall`, `exitsyscall`).

@@ -7,22 +7,23 @@
 //!   netpoll   if nobody has polled for 10 ms: queue what is ready
 //!   retake    a P whose goroutine has run 10 ms while work waits, or that was seen in a `syscall(f)` for a whole
 //!             round: take it from its M (handshake.rs) and hand it to another
-//!   age       once a second: free stacks that were not used for a second give their memory back (stack.rs)
+//!   once a second: send the scavenger, if there is memory to give back (scavenge.rs); follow the CPUs that the process
+//!             may use (procresize.rs)
 //! ```
 //! A time slice of 10 ms in which *several* goroutines ran, each made runnable by the one before (runnext inherits), needs
 //! no such force: the P comes by the scheduler often enough to be asked. It is told to put the next one to the end.
 //!
 //! When every P has been idle for a while it sleeps for good; whoever takes an idle P wakes it (idle.rs). An idle process
-//! so does no wake-ups at all, with two exceptions: while stacks are left to age it sleeps a second at a time; and while
+//! so does no wake-ups at all, with two exceptions: while the scavenger has something left to do it sleeps a second at a time; and while
 //! only foreign threads keep the process from a deadlock it watches for their end (checkdead.rs).
 
-use crate::clock::nanotime;
+use crate::clock::{self, nanotime};
 use crate::idle;
 use crate::m::M;
 use crate::netpoll::{self, PollWait, ReadyList};
 use crate::p::{P, Pstatus};
 use crate::sched::SCHED;
-use crate::{checkdead, stack, wake};
+use crate::{checkdead, procresize, scavenge, wake};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -30,8 +31,7 @@ const MIN_SLEEP: Duration = Duration::from_micros(20);
 const MAX_SLEEP: Duration = Duration::from_millis(10);
 /// A time slice: after this long a goroutine gives way to work that waits.
 const FORCE_PREEMPT_NS: u64 = 10_000_000;
-/// How long a free stack keeps its memory: once to twice as long.
-const AGE_NS: u64 = 1_000_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
 /// Rounds in a row with every P idle before sysmon sleeps for good: waking it costs the waker more than a round.
 const IDLE_ROUNDS: u32 = 8;
 /// How often to count the threads while only foreign ones are left.
@@ -68,7 +68,7 @@ pub(crate) fn sysmon() {
     let mut idle_rounds = 0; // rounds that found nothing to do
     let mut quiet_rounds = 0; // rounds with every P idle
     let mut delay = MIN_SLEEP;
-    let mut next_age = 0;
+    let mut next_second = 0;
     loop {
         let all_idle = SCHED.spin.idle_ps() == SCHED.procs();
         delay = match idle_rounds {
@@ -82,16 +82,20 @@ pub(crate) fn sysmon() {
         std::thread::sleep(delay);
         quiet_rounds = if all_idle { quiet_rounds + 1 } else { 0 };
         if quiet_rounds > IDLE_ROUNDS {
-            let until = stack::has_surplus().then(|| Instant::now() + Duration::from_nanos(AGE_NS));
+            let until = scavenge::has_surplus().then(|| Instant::now() + Duration::from_nanos(SECOND_NS));
             if sleep_while_idle(until) {
                 quiet_rounds = 0;
                 idle_rounds = 0;
             }
         }
         let now = nanotime();
-        if now >= next_age {
-            stack::age();
-            next_age = now + AGE_NS;
+        clock::set_coarse(now);
+        if now >= next_second {
+            next_second = now + SECOND_NS;
+            if scavenge::has_surplus() {
+                scavenge::go();
+            }
+            procresize::follow_limits();
         }
         let polled = poll_if_nobody_did(now);
         let took = retake(now, &mut seen);

@@ -43,7 +43,7 @@ fn take() -> NonNull<ThreadParker> {
     if let Some(p) = POOL.lock().0.pop() {
         return p;
     }
-    let parker = ThreadParker { head: WaiterHead::new(WaiterKind::Thread), note: Note::new() };
+    let parker = ThreadParker { head: WaiterHead::new(WaiterKind::Thread, 0), note: Note::new() };
     NonNull::from(Box::leak(Box::new(parker)))
 }
 

@@ -17,7 +17,10 @@
 //!
 //! ## Why heads are never freed
 //! A waker touches the head after the waiter may have gone on (a stale timer's failed CAS). Goroutines and thread
-//! parkers are recycled, never given back, so the address always holds a head.
+//! parkers are recycled, so the address always holds a head. The memory of goroutines that nobody needs is given back
+//! (allgs.rs), but stays mapped and reads as zero: a head whose ticket is 0, which nobody ever held. The goroutine that
+//! is made there later begins with a ticket taken from the clock, at eight a nanosecond: no head before it can have
+//! counted that far, so no stale ticket fits it.
 
 use crate::loom::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::ptr::NonNull;
@@ -42,8 +45,13 @@ pub(crate) struct WaiterHead {
 }
 
 impl WaiterHead {
-    pub(crate) fn new(kind: WaiterKind) -> WaiterHead {
-        WaiterHead { ticket: AtomicU64::new(1), param: AtomicPtr::new(std::ptr::null_mut()), kind }
+    /// `nanos`: now, at a place that held a head before; else any number.
+    pub(crate) fn new(kind: WaiterKind, nanos: u64) -> WaiterHead {
+        WaiterHead {
+            ticket: AtomicU64::new(nanos.wrapping_mul(8) | 1),
+            param: AtomicPtr::new(std::ptr::null_mut()),
+            kind,
+        }
     }
 }
 
@@ -145,7 +153,7 @@ mod tests {
     use super::*;
 
     fn waiter() -> Waiter {
-        Waiter(NonNull::from(Box::leak(Box::new(WaiterHead::new(WaiterKind::Thread)))))
+        Waiter(NonNull::from(Box::leak(Box::new(WaiterHead::new(WaiterKind::Thread, 0)))))
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub(crate) fn startm(p: &'static P, spinning: bool) {
         Some(m) => {
             m.spinning.set(spinning);
             m.nextp.set(Some(p));
-            m.park.notewakeup();
+            m.wake();
         }
         None => newm(p, spinning),
     }
@@ -109,42 +109,61 @@ pub(crate) fn startm(p: &'static P, spinning: bool) {
 /// A new thread, for a P that the caller owns.
 #[cold]
 fn newm(p: &'static P, spinning: bool) {
-    let (id, max) = {
+    let (m, id, count, max) = {
         let mut locked = SCHED.lock();
         locked.mcount += 1;
-        (locked.mcount - 1, locked.max_ms)
+        locked.mnext += 1;
+        let m = locked.mfree;
+        locked.mfree = m.and_then(|m| m.link.take());
+        (m, locked.mnext - 1, locked.mcount, locked.max_ms)
     };
-    if id >= max {
+    if count > max {
         crate::fatal::fatal_with(
             format_args!("runtime: program exceeds {max}-thread limit"),
             "thread exhaustion",
         );
     }
-    let m = M::new();
+    let m = m.unwrap_or_else(M::new);
     m.spinning.set(spinning);
     m.nextp.set(Some(p));
     let mstart = *MSTART.get().expect("handed over at start");
     let thread = std::thread::Builder::new().name(format!("gosched-m{id}")).stack_size(M_STACK);
     if let Err(e) = thread.spawn(move || mstart(m)) {
         crate::fatal::fatal_with(
-            format_args!("runtime: failed to create new OS thread (have {id} already): {e}"),
+            format_args!("runtime: failed to create new OS thread (have {} already): {e}", count - 1),
             "newosproc",
         );
     }
 }
 
-/// Sleeps without a P until somebody hands one over. On g0, not spinning.
-pub(crate) fn stopm(m: &'static M) {
+/// Sleeps without a P until somebody hands one over. On g0, not spinning. False: the thread is to end.
+#[must_use]
+pub(crate) fn stopm(m: &'static M) -> bool {
     debug_assert!(m.p().is_none() && !m.spinning.get());
     mput(&mut SCHED.lock(), m);
-    sleep_for_p(m);
+    sleep_for_p(m)
 }
 
-/// Sleeps in `m.park`, and takes the P that the waker left.
-pub(crate) fn sleep_for_p(m: &'static M) {
+/// Sleeps in `m.park`, and takes the P that the waker left. False: it left none.
+#[must_use]
+pub(crate) fn sleep_for_p(m: &'static M) -> bool {
     m.park.notesleep();
     m.park.noteclear();
-    acquirep(m, m.nextp.take().expect("whoever wakes an M gives it a P"));
+    let p = m.nextp.take();
+    if let Some(p) = p {
+        acquirep(m, p);
+    }
+    p.is_some()
+}
+
+/// The end of an M's thread: the M waits for another. The caller's last touch of it.
+pub(crate) fn mexit(m: &'static M) {
+    m::set_current_m(None);
+    // A thief that looked at it earlier leaves no flag behind.
+    m.handshake.quiesce();
+    let mut locked = SCHED.lock();
+    locked.mcount -= 1;
+    m.link.set(locked.mfree.replace(m));
 }
 
 /// Whether work lies in any queue, or a timer is due.

@@ -120,7 +120,7 @@ fn main() {
     assert!(said.contains("deadlock.rs"), "{said}");
     let said = deadlocks("two-locks");
     assert_eq!(said.matches("[sync.Mutex.Lock]").count(), 2, "{said}");
-    assert!(said.contains("'other'"), "{said}");
+    assert!(said.contains("\"other\""), "{said}");
     assert_eq!(deadlocks("many").matches("\ngoroutine ").count(), 501);
     deadlocks("locked");
     deadlocks("after-foreign");

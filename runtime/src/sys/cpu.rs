@@ -1,5 +1,7 @@
 //! How many CPUs this process may use, and how many threads it has.
 
+use std::sync::OnceLock;
+
 /// CPUs that the process may run on: its affinity mask. At least 1.
 pub(crate) fn num_cpu() -> usize {
     #[cfg(target_os = "linux")]
@@ -24,10 +26,19 @@ pub(crate) fn default_procs() -> usize {
     }
 }
 
+/// What the paths below begin with: nothing, but in tests.
+static ROOT: OnceLock<String> = OnceLock::new();
+
+/// Looks for the cgroup's files below `root`; for tests. Before the first look only.
+pub(crate) fn set_cgroup_root(root: String) {
+    let _ = ROOT.set(root);
+}
+
 /// The CPU quota of this process's cgroup, in CPUs. `None` where there is no limit, or none to be found.
 fn cgroup_quota() -> Option<f64> {
-    let membership = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let root = ROOT.get_or_init(String::new);
+    let read = |path: &str| std::fs::read_to_string(format!("{root}{path}")).ok();
+    let membership = read("/proc/self/cgroup")?;
     quota_v2(&membership, &read).or_else(|| quota_v1(&membership, &read))
 }
 

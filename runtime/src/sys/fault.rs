@@ -5,14 +5,15 @@
 //! function prints the report and does not return. Any other fault goes to the handler that was there before, Rust's own
 //! included, which reports a plain thread's overflow.
 
+use super::mem;
+use super::regs::Regs;
 use std::cell::UnsafeCell;
-use std::io::Write;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Called in the handler with the faulting address: reports and aborts where the fault is one of ours, else returns.
-/// Only async-signal-safe calls are allowed in it.
-pub(crate) type OnFault = fn(addr: usize);
+/// Called in the handler with the faulting address and the registers at the fault: reports and aborts where the fault is
+/// one of ours, else returns.
+pub(crate) type OnFault = fn(addr: usize, regs: Regs);
 
 static ON_FAULT: AtomicUsize = AtomicUsize::new(0);
 
@@ -48,7 +49,7 @@ extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: 
     // SAFETY: only `install` writes it, from an OnFault.
     let on_fault = unsafe { std::mem::transmute::<usize, OnFault>(f) };
     // SAFETY: the kernel gives a valid siginfo with SA_SIGINFO, and si_addr is set for these two signals.
-    on_fault(unsafe { (*info).si_addr() } as usize);
+    on_fault(unsafe { (*info).si_addr() } as usize, unsafe { Regs::of_signal(context) });
     let i = SIGNALS.iter().position(|&s| s == signal).unwrap_or(0);
     // SAFETY: PREVIOUS was filled before this handler was installed.
     let old = unsafe { (*PREVIOUS.0.get())[i].assume_init_ref() };
@@ -72,23 +73,51 @@ extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: 
     }
 }
 
-/// Gives the calling thread an alternate stack for the handler unless it has one (Rust's threads do). It is never
-/// freed: our threads are few and recycled.
-pub(crate) fn thread_init() {
-    const SIZE: usize = 64 << 10;
-    // SAFETY: an all-zero stack_t is valid to be written to; a mapping of our own is handed over for good.
-    unsafe {
-        let mut old: libc::stack_t = std::mem::zeroed();
-        if libc::sigaltstack(std::ptr::null(), &mut old) != 0 || old.ss_flags & libc::SS_DISABLE == 0 {
-            return;
-        }
-        let stack = Box::leak(vec![0u8; SIZE].into_boxed_slice());
-        let new = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: SIZE };
-        libc::sigaltstack(&new, std::ptr::null_mut());
+/// Gives the calling thread an alternate stack for the handler, instead of the small one that Rust's threads have: the
+/// report of an overflow looks up names and lines on it. `old`: what an earlier thread got and does not need any more.
+/// Gives back what the next thread may get.
+pub(crate) fn thread_init(old: Option<AltStack>) -> Option<AltStack> {
+    let stack = old.or_else(AltStack::new)?;
+    let new = libc::stack_t { ss_sp: stack.0 as *mut _, ss_flags: 0, ss_size: AltStack::SIZE };
+    // SAFETY: memory of our own, which nobody frees while the thread lives. Rust's own stays as it is, unused, until its
+    // thread ends.
+    unsafe { libc::sigaltstack(&new, std::ptr::null_mut()) };
+    Some(stack)
+}
+
+/// The memory of an alternate stack. Never freed: handed on from thread to thread.
+#[derive(Clone, Copy)]
+pub(crate) struct AltStack(usize);
+
+impl AltStack {
+    const SIZE: usize = 256 << 10;
+
+    fn new() -> Option<AltStack> {
+        let addr = mem::reserve(Self::SIZE).ok()?;
+        // SAFETY: the whole reservation. It costs memory only where it is touched.
+        unsafe { mem::commit(addr, Self::SIZE) }.ok()?;
+        Some(AltStack(addr))
     }
 }
 
-/// A line to stderr from a signal handler: fixed memory, no lock, no allocation.
+/// Lets the process abort in a few seconds whatever this thread does: the report's last part may need a lock that the
+/// interrupted code holds. From a signal handler.
+pub(crate) fn abort_soon() {
+    extern "C" fn abort(_: libc::c_int) {
+        // SAFETY: async-signal-safe.
+        unsafe { libc::abort() }
+    }
+    // SAFETY: an all-zero sigaction is valid; the handler has the signature of one without SA_SIGINFO; all calls are
+    // async-signal-safe. The signal goes to any thread that does not block it.
+    unsafe {
+        let mut new: libc::sigaction = std::mem::zeroed();
+        new.sa_sigaction = abort as *const () as usize;
+        libc::sigaction(libc::SIGALRM, &new, std::ptr::null_mut());
+        libc::alarm(5);
+    }
+}
+
+/// Text to stderr from a signal handler: fixed memory, no lock, no allocation.
 pub(crate) struct RawErr {
     buf: [u8; 512],
     len: usize,
@@ -107,16 +136,18 @@ impl RawErr {
     }
 }
 
-impl Write for RawErr {
-    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        let n = data.len().min(self.buf.len() - self.len);
-        self.buf[self.len..self.len + n].copy_from_slice(&data[..n]);
-        self.len += n;
-        Ok(data.len()) // the rest of an overlong line is cut
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        RawErr::flush(self);
+impl std::fmt::Write for RawErr {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        let mut bytes = s.as_bytes();
+        while !bytes.is_empty() {
+            if self.len == self.buf.len() {
+                self.flush();
+            }
+            let n = bytes.len().min(self.buf.len() - self.len);
+            self.buf[self.len..self.len + n].copy_from_slice(&bytes[..n]);
+            self.len += n;
+            bytes = &bytes[n..];
+        }
         Ok(())
     }
 }

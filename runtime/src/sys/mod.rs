@@ -6,6 +6,8 @@
 //!   barrier     membarrier: a fence on every thread, paid by one           linux | none (then every thread pays)
 //!   cpu         how many CPUs, the cgroup's quota, threads of the process  linux | portable
 //!   fault       the SIGSEGV handler and the stack it runs on               unix
+//!   regs        the registers to unwind a stack from                       x86-64, aarch64 | none
+//!   modules     the loaded objects and their unwind tables                 ELF | none
 //! ```
 //!
 //! Each file offers the same names whatever the platform; the choice is made here, once. Windows is not written yet: it
@@ -34,6 +36,15 @@ pub(crate) mod cpu;
 
 #[cfg(not(gosched_loom))]
 pub(crate) mod fault;
+
+#[cfg(not(gosched_loom))]
+mod regs;
+#[cfg(not(gosched_loom))]
+pub(crate) use regs::Regs;
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(gosched_loom)))]
+#[path = "modules_elf.rs"]
+pub(crate) mod modules;
 
 /// The stack pointer, near enough: some address in the caller's frame or just below it.
 #[cfg(not(gosched_loom))]

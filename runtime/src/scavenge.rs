@@ -1,0 +1,111 @@
+//! The scavenger: gives back what a burst has left behind (Go: runtime/mgcscavenge.go, in spirit).
+//!
+//! A thread of its own, because a round may take a while (a million dead goroutines: some 0.3 s of cache misses and
+//! `madvise`), and sysmon must not be away for that long. It is made when there is first something to do, sleeps on its note
+//! otherwise, and is sent on a round by sysmon, once a second as long as there is something left. Where no thread can be
+//! had sysmon goes on the round itself.
+//!
+//! ```text
+//!   what                          goes back when
+//!   stacks in the pool            not used for a second: their pages (stack.rs, `age`)
+//!   what an idle P keeps          idle for a second: its stacks and Gs go to everybody
+//!   dead Gs                       not used for a second: whole chunks of them (allgs.rs)
+//!   Ms beyond GOMAXPROCS          not used for ten: their threads end
+//! ```
+//! "Not used since" is never a time stamp: a list that is used last in, first out keeps its unused members at the bottom,
+//! so it is enough to remember the fewest that it held since the last round.
+
+use crate::glist::GQueue;
+use crate::note::Note;
+use crate::sched::SCHED;
+use crate::{allgs, idle, stack};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Rounds, of about a second, between two looks at the idle Ms.
+const M_ROUNDS: u32 = 10;
+
+struct Scavenger {
+    note: Note,
+    /// On a round, or asked to go on one.
+    busy: AtomicBool,
+}
+
+/// Made with its thread. `None` inside: there is no thread.
+static SCAVENGER: OnceLock<Option<&'static Scavenger>> = OnceLock::new();
+
+/// Counts the rounds.
+static ROUND: AtomicU32 = AtomicU32::new(0);
+
+/// Whether there is anything that another round might give back.
+pub(crate) fn has_surplus() -> bool {
+    stack::has_surplus() || {
+        let locked = SCHED.lock();
+        locked.gfree_has_surplus() || idle::has_surplus(&locked)
+    }
+}
+
+/// How many threads this file has: for those who count the process's.
+pub(crate) fn threads() -> usize {
+    usize::from(SCAVENGER.get().is_some_and(Option::is_some))
+}
+
+/// Goes on a round, or sends the thread. By sysmon.
+pub(crate) fn go() {
+    let thread = SCAVENGER.get_or_init(|| {
+        let s: &'static Scavenger =
+            Box::leak(Box::new(Scavenger { note: Note::new(), busy: AtomicBool::new(false) }));
+        let builder = std::thread::Builder::new().name("gosched-scavenger".into()).stack_size(64 << 10);
+        builder.spawn(move || scavenge_when_told(s)).ok().map(|_| s)
+    });
+    match thread {
+        // Acquire: pairs with the Release below; the note is clear again.
+        Some(s) => {
+            if !s.busy.swap(true, Ordering::Acquire) {
+                s.note.notewakeup();
+            }
+        }
+        None => round(),
+    }
+}
+
+fn scavenge_when_told(s: &'static Scavenger) {
+    let _never_dropped = crate::fatal::FatalOnUnwind;
+    loop {
+        s.note.notesleep();
+        s.note.noteclear();
+        round();
+        // Release: pairs with the Acquire in `go`.
+        s.busy.store(false, Ordering::Release);
+    }
+}
+
+fn round() {
+    // The idle Ps' caches first: what they give up is looked at right away, in the next round it may go.
+    idle::flush_idle(&mut SCHED.lock());
+    stack::age();
+    give_back_gs();
+    // Relaxed: only this thread is here, or only sysmon.
+    if ROUND.fetch_add(1, Ordering::Relaxed) % M_ROUNDS == M_ROUNDS - 1 {
+        let_go_ms();
+    }
+}
+
+fn give_back_gs() {
+    let Some((mut all, used)) = SCHED.lock().gfree_take() else { return };
+    // Those in use first: others look for them.
+    let mut front: GQueue<_> = all.split_front(used);
+    SCHED.lock().gfree_return(&mut front);
+    let mut kept = allgs::give_back(all);
+    SCHED.lock().gfree_return(&mut kept);
+}
+
+/// Ends the threads of Ms that have long had nothing to do.
+fn let_go_ms() {
+    let mut list = idle::take_unused_ms(&mut SCHED.lock());
+    while let Some(m) = list {
+        list = m.link.take();
+        // Without a P in `nextp`: it goes (schedule.rs, `mstart`).
+        m.wake();
+    }
+}

@@ -1,0 +1,318 @@
+//! What a goroutine is doing, for people: its header and its stack (Go: runtime/traceback.go).
+//!
+//! ```text
+//!   goroutine 18 "conn 10.0.0.7" [chan receive, 3 minutes]:     id, name, wait reason, for how long (from a minute on)
+//!   server::handle                                              its frames, innermost first, from the saved registers
+//!           src/server.rs:41
+//!   created by goroutine 1 at src/main.rs:12:9                  where `go` was called
+//! ```
+//! A stack is unwound where it lies, by the unwind tables that every Rust program carries (framehop reads them): the
+//! goroutine is not run for it, and nothing is read outside its stack. Where there are no tables there are no frames.
+//! Frames inside the scheduler and the channels, and of the way from the goroutine's start to its function, are left out, unless
+//! `GOTRACEBACK=system` asks for them.
+//!
+//! **In two steps**, because the second allocates: `pcs` unwinds, in fixed memory, so that a signal handler can do it;
+//! `Symbols` finds names and lines. `init` prepares the first, at start.
+
+use crate::clock;
+use crate::g::{G, Gstatus};
+use crate::stack;
+use crate::sys::Regs;
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+
+/// The most frames that are shown of one stack, half of them from each end.
+pub(crate) const MAX_FRAMES: usize = 100;
+
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod unwinder {
+    use super::*;
+    use crate::sys::modules::modules;
+    use framehop::{
+        CacheNative, ExplicitModuleSectionInfo, Module, MustNotAllocateDuringUnwind, UnwindRegsNative,
+        Unwinder as _, UnwinderNative,
+    };
+    use parking_lot::Mutex;
+    use std::sync::OnceLock;
+
+    struct Tables {
+        unwinder: UnwinderNative<&'static [u8], MustNotAllocateDuringUnwind>,
+        cache: Mutex<CacheNative<MustNotAllocateDuringUnwind>>,
+    }
+
+    static TABLES: OnceLock<Tables> = OnceLock::new();
+
+    /// Notes what is loaded now. A library that is loaded later has no frames.
+    pub(crate) fn init() {
+        TABLES.get_or_init(|| {
+            let mut unwinder = UnwinderNative::new();
+            for m in modules() {
+                let range = |s: &'static [u8]| {
+                    let start = (s.as_ptr().addr() - m.bias) as u64;
+                    start..start + s.len() as u64
+                };
+                let text = m.text.start as u64..m.text.end as u64;
+                let sections = ExplicitModuleSectionInfo {
+                    text_svma: Some(text.start - m.bias as u64..text.end - m.bias as u64),
+                    eh_frame_svma: Some(range(m.eh_frame)),
+                    eh_frame: Some(m.eh_frame),
+                    eh_frame_hdr_svma: Some(range(m.eh_frame_hdr)),
+                    eh_frame_hdr: Some(m.eh_frame_hdr),
+                    ..Default::default()
+                };
+                unwinder.add_module(Module::new(String::new(), text, m.bias as u64, sections));
+            }
+            Tables { unwinder, cache: Mutex::new(CacheNative::new_in()) }
+        });
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn native(r: Regs) -> UnwindRegsNative {
+        UnwindRegsNative::new(r.pc as u64, r.sp as u64, r.fp as u64)
+    }
+    #[cfg(target_arch = "aarch64")]
+    fn native(r: Regs) -> UnwindRegsNative {
+        // The link register counts in a leaf only, and a goroutine that waits is not in one.
+        UnwindRegsNative::new(0, r.sp as u64, r.fp as u64)
+    }
+
+    /// See [`super::pcs`].
+    ///
+    /// # Safety
+    /// As for that.
+    pub(super) unsafe fn each_pc(regs: Regs, mut f: impl FnMut(usize)) {
+        let (Some(tables), Some(stack)) = (TABLES.get(), stack::usable(regs.sp)) else { return };
+        // Not in a handler that has interrupted an unwinding.
+        let Some(mut cache) = tables.cache.try_lock() else { return };
+        let mut read = |addr: u64| {
+            let addr = addr as usize;
+            let inside = addr >= stack.start && addr < stack.end && addr.is_multiple_of(8);
+            // SAFETY: an aligned word of a goroutine's stack, which stays mapped and, by the caller's promise, at rest. Any
+            // bits are a valid u64.
+            inside.then(|| unsafe { (addr as *const u64).read_volatile() }).ok_or(())
+        };
+        let mut frames = tables.unwinder.iter_frames(regs.pc as u64, native(regs), &mut cache, &mut read);
+        while let Ok(Some(frame)) = frames.next() {
+            f(frame.address_for_lookup() as usize);
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+mod unwinder {
+    use super::*;
+
+    pub(crate) fn init() {}
+
+    pub(super) unsafe fn each_pc(_: Regs, _: impl FnMut(usize)) {}
+}
+
+pub(crate) use unwinder::init;
+
+/// The places that a stack's frames are at, innermost first.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Pcs {
+    first: [usize; MAX_FRAMES / 2],
+    /// A ring: the last ones.
+    last: [usize; MAX_FRAMES / 2],
+    /// How many there are.
+    len: usize,
+}
+
+impl Pcs {
+    fn push(&mut self, pc: usize) {
+        const HALF: usize = MAX_FRAMES / 2;
+        match self.first.get_mut(self.len) {
+            Some(slot) => *slot = pc,
+            None => self.last[(self.len - HALF) % HALF] = pc,
+        }
+        self.len += 1;
+    }
+
+    /// How many in the middle are not known any more.
+    pub(crate) fn elided(&self) -> usize {
+        self.len.saturating_sub(MAX_FRAMES)
+    }
+
+    /// The innermost ones, and the outermost ones.
+    pub(crate) fn ends(&self) -> (&[usize], impl Iterator<Item = usize>) {
+        const HALF: usize = MAX_FRAMES / 2;
+        let n = self.len.saturating_sub(HALF).min(HALF);
+        let start = self.len.saturating_sub(n).saturating_sub(HALF);
+        (&self.first[..self.len.min(HALF)], (start..start + n).map(|i| self.last[i % HALF]))
+    }
+}
+
+/// Unwinds a goroutine's stack. Allocates nothing and waits for nothing; empty where it cannot be done.
+///
+/// # Safety
+/// The code with these registers does not run meanwhile: its goroutine waits or is runnable and is not resumed, or it is
+/// interrupted by the signal that the caller handles.
+pub(crate) unsafe fn pcs(regs: Regs) -> Pcs {
+    let mut out = Pcs { first: [0; MAX_FRAMES / 2], last: [0; MAX_FRAMES / 2], len: 0 };
+    // SAFETY: handed on.
+    unsafe { unwinder::each_pc(regs, |pc| out.push(pc)) };
+    out
+}
+
+/// Names and lines of frames, each found once.
+pub(crate) struct Symbols {
+    /// All frames, `GOTRACEBACK=system`.
+    all: bool,
+    known: HashMap<usize, Vec<String>>,
+}
+
+/// Frames between the scheduler and the goroutine's own function, and those of the way into a park.
+fn is_ours(name: &str) -> bool {
+    const HIDDEN: &[&str] = &[
+        "gosched_runtime::newproc::",
+        "gosched_runtime::boot::",
+        "gosched_runtime::coro::",
+        "gosched_runtime::g::",
+        "gosched_runtime::park::",
+        "gosched_runtime::syscall::park_on_thread_slow",
+        "gosched_runtime::syscall::wait_for_p",
+        "gosched_runtime::syscall::exitsyscall",
+        "gosched_runtime::sys::",
+        "gosched_runtime::wake::",
+        "gosched_runtime::note::",
+        "gosched_runtime::scope::",
+        "gosched_runtime::sema::",
+        "gosched_runtime::sleep::sleep_g",
+        "gosched_runtime::sync::queue::",
+        "gosched_chan::hchan::",
+        "gosched_chan::send::",
+        "gosched_chan::recv::",
+        "gosched_chan::select::",
+        "gosched_net::parkword::",
+        "gosched_net::polldesc::",
+        "corosensei::",
+        "stack_init_trampoline",
+        "core::ops::function::",
+        "std::panicking::",
+        "std::panic::",
+        "core::panic::unwind_safe::",
+        "<core::panic::unwind_safe::",
+        "__rust_try",
+        "std::sys::backtrace::",
+    ];
+    // Methods of a trait are shown as <type as trait>::method.
+    let name = name.strip_prefix('<').filter(|n| n.starts_with("gosched_")).unwrap_or(name);
+    HIDDEN.iter().any(|h| name.starts_with(h))
+}
+
+impl Symbols {
+    pub(crate) fn new() -> Symbols {
+        let all = std::env::var("GOTRACEBACK").is_ok_and(|v| v == "system");
+        Symbols { all, known: HashMap::new() }
+    }
+
+    /// Writes the frames at `pc`: one, or several where functions were inlined.
+    pub(crate) fn write(&mut self, out: &mut dyn Write, pc: usize) -> fmt::Result {
+        let all = self.all;
+        let frames = self.known.entry(pc).or_insert_with(|| {
+            let mut frames = Vec::new();
+            backtrace::resolve(pc as *mut _, |s| {
+                let name = s.name().map_or_else(|| format!("{pc:#x}"), |n| format!("{n:#}"));
+                if !all && is_ours(&name) {
+                    return;
+                }
+                let mut frame = name;
+                if let Some(file) = s.filename() {
+                    let _ = write!(frame, "\n\t{}:{}", file.display(), s.lineno().unwrap_or(0));
+                }
+                frames.push(frame);
+            });
+            frames
+        });
+        frames.iter().try_for_each(|f| writeln!(out, "{f}"))
+    }
+
+    /// Writes a whole stack.
+    pub(crate) fn write_stack(&mut self, out: &mut dyn Write, pcs: &Pcs) -> fmt::Result {
+        let (first, last) = pcs.ends();
+        first.iter().try_for_each(|&pc| self.write(out, pc))?;
+        if pcs.elided() > 0 {
+            writeln!(out, "...{} frames elided...", pcs.elided())?;
+        }
+        last.into_iter().try_for_each(|pc| self.write(out, pc))
+    }
+}
+
+/// Writes `goroutine 18 "name" [what]:`.
+///
+/// # Safety
+/// The goroutine is alive.
+pub(crate) unsafe fn write_header(
+    out: &mut dyn Write,
+    g: &'static G,
+    what: &dyn fmt::Display,
+) -> fmt::Result {
+    write!(out, "goroutine {}", g.goid())?;
+    // SAFETY: as promised.
+    if let Some(name) = unsafe { g.name() } {
+        write!(out, " \"{name}\"")?;
+    }
+    writeln!(out, " [{what}]:")
+}
+
+/// Writes where the goroutine was started, and by whom.
+pub(crate) fn write_creator(out: &mut dyn Write, g: &'static G) -> fmt::Result {
+    let Some(site) = g.site() else { return Ok(()) };
+    out.write_str("created ")?;
+    if let Some(parent) = g.parent() {
+        write!(out, "by goroutine {parent} ")?;
+    }
+    writeln!(out, "at {}:{}:{}", site.file(), site.line(), site.column())
+}
+
+/// What a goroutine that does not run is doing: `chan receive, 3 minutes`.
+struct Doing(&'static G);
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let g = self.0;
+        match g.status() {
+            Gstatus::Waiting => write!(f, "{}", g.reason())?,
+            Gstatus::Runnable => return f.write_str("runnable"),
+            Gstatus::Running => return f.write_str("running"),
+            Gstatus::Dead => return f.write_str("dead"),
+        }
+        match clock::coarse().saturating_sub(g.since()) / 60 {
+            0 => Ok(()),
+            minutes => write!(f, ", {minutes} minutes"),
+        }
+    }
+}
+
+/// Writes all that is known of a goroutine that waits.
+///
+/// # Safety
+/// It is alive, and nobody runs it meanwhile.
+pub(crate) unsafe fn write_waiting(out: &mut dyn Write, g: &'static G, symbols: &mut Symbols) -> fmt::Result {
+    // SAFETY: handed on.
+    let pcs = unsafe {
+        write_header(out, g, &Doing(g))?;
+        pcs(g.regs())
+    };
+    symbols.write_stack(out, &pcs)?;
+    write_creator(out, g)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_ends_of_a_long_stack_are_kept() {
+        // SAFETY: no stack.
+        let mut p = unsafe { pcs(Regs::NONE) };
+        assert_eq!((p.ends().0.len(), p.ends().1.count(), p.elided()), (0, 0, 0));
+        (0..70).for_each(|pc| p.push(pc));
+        assert_eq!(p.ends().0, (0..50).collect::<Vec<_>>());
+        assert_eq!((p.ends().1.collect::<Vec<_>>(), p.elided()), ((50..70).collect(), 0));
+        (70..1234).for_each(|pc| p.push(pc));
+        assert_eq!(p.ends().0, (0..50).collect::<Vec<_>>());
+        assert_eq!((p.ends().1.collect::<Vec<_>>(), p.elided()), ((1184..1234).collect(), 1134));
+    }
+}

@@ -17,7 +17,7 @@ use crate::newproc::{GoExit, spawn_unchecked};
 use crate::procresize::{MAX_PROCS, procresize};
 use crate::sched::{MSTART, SCHED};
 use crate::sys::Regs;
-use crate::{allgs, clock, procresize, rand, schedule, stack, sys, sysmon, traceback};
+use crate::{allgs, clock, procresize, rand, scavenge, schedule, stack, sys, sysmon, traceback};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::panic::Location;
@@ -233,6 +233,12 @@ fn schedinit(config: &Config) {
         }
         clock::set_coarse(clock::nanotime());
         sys::barrier::register(godebug("membarrier").as_deref() != Some("0"));
+        if let Some(ms) = godebug("scavenge").and_then(|s| s.parse().ok()) {
+            scavenge::set_interval(ms);
+        }
+        if let Some(n) = godebug("cpus").and_then(|s| s.parse().ok()) {
+            sys::cpu::set_test_cpus(n);
+        }
         if let Some(root) = godebug("cgrouproot") {
             sys::cpu::set_cgroup_root(root);
         }

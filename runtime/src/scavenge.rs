@@ -21,9 +21,23 @@ use crate::sched::SCHED;
 use crate::{allgs, idle, stack};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
-/// Rounds, of about a second, between two looks at the idle Ms.
+/// Rounds between two looks at the idle Ms.
 const M_ROUNDS: u32 = 10;
+
+/// From one round to the next, in ms. Less in tests (`GODEBUG=scavenge=20`).
+static INTERVAL_MS: AtomicU32 = AtomicU32::new(1000);
+
+/// From one round to the next.
+pub(crate) fn interval() -> Duration {
+    Duration::from_millis(INTERVAL_MS.load(Ordering::Relaxed).into())
+}
+
+/// For tests.
+pub(crate) fn set_interval(ms: u32) {
+    INTERVAL_MS.store(ms, Ordering::Relaxed);
+}
 
 struct Scavenger {
     note: Note,

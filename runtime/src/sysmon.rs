@@ -68,7 +68,7 @@ pub(crate) fn sysmon() {
     let mut idle_rounds = 0; // rounds that found nothing to do
     let mut quiet_rounds = 0; // rounds with every P idle
     let mut delay = MIN_SLEEP;
-    let mut next_second = 0;
+    let (mut next_scavenge, mut next_second) = (0, 0);
     loop {
         let all_idle = SCHED.spin.idle_ps() == SCHED.procs();
         delay = match idle_rounds {
@@ -82,7 +82,7 @@ pub(crate) fn sysmon() {
         std::thread::sleep(delay);
         quiet_rounds = if all_idle { quiet_rounds + 1 } else { 0 };
         if quiet_rounds > IDLE_ROUNDS {
-            let until = scavenge::has_surplus().then(|| Instant::now() + Duration::from_nanos(SECOND_NS));
+            let until = scavenge::has_surplus().then(|| Instant::now() + scavenge::interval());
             if sleep_while_idle(until) {
                 quiet_rounds = 0;
                 idle_rounds = 0;
@@ -90,11 +90,14 @@ pub(crate) fn sysmon() {
         }
         let now = nanotime();
         clock::set_coarse(now);
-        if now >= next_second {
-            next_second = now + SECOND_NS;
+        if now >= next_scavenge {
+            next_scavenge = now + scavenge::interval().as_nanos() as u64;
             if scavenge::has_surplus() {
                 scavenge::go();
             }
+        }
+        if now >= next_second {
+            next_second = now + SECOND_NS;
             procresize::follow_limits();
         }
         let polled = poll_if_nobody_did(now);

@@ -1,9 +1,25 @@
 //! How many CPUs this process may use, and how many threads it has.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Given by tests in the place of the affinity mask; 0: not.
+static TEST_CPUS: AtomicUsize = AtomicUsize::new(0);
+
+/// Says how many CPUs there are; for tests.
+pub(crate) fn set_test_cpus(n: usize) {
+    TEST_CPUS.store(n, Ordering::Relaxed);
+}
 
 /// CPUs that the process may run on: its affinity mask. At least 1.
 pub(crate) fn num_cpu() -> usize {
+    match TEST_CPUS.load(Ordering::Relaxed) {
+        0 => affinity(),
+        n => n,
+    }
+}
+
+fn affinity() -> usize {
     #[cfg(target_os = "linux")]
     {
         // SAFETY: all zeroes is a valid, empty cpu_set_t.

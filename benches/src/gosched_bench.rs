@@ -67,6 +67,7 @@ fn workload(b: &Bench) {
         "hog_block" => served(20, || servers::echo(&b.options.addr, Some(servers::block))),
         "http" => served(60, || servers::http(&b.options.addr)),
         "idle" => tasks::idle(b),
+        "handshake" => b.per_op("", 1000, 1, tasks::handshake),
         _ => b.not_available("no_such_workload"),
     }
 }

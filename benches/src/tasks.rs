@@ -230,3 +230,10 @@ pub fn idle(b: &Bench) {
     b.report("ctxsw", "", used.switches as f64, "switches/5s");
     gate.close();
 }
+
+/// Into the runtime and out again, `n` times.
+pub fn handshake(n: u64) -> Duration {
+    let began = Instant::now();
+    gosched_runtime::testing::handshakes(n);
+    began.elapsed()
+}

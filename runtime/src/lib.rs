@@ -174,6 +174,15 @@ pub mod testing {
         tick
     }
 
+    /// `n` times into the runtime and out of it: what every call costs beside what it does. On a goroutine.
+    pub fn handshakes(n: u64) {
+        let g = crate::m::getg().expect("on a goroutine");
+        for _ in 0..n {
+            let m = crate::m::enter(g);
+            crate::m::leave(m);
+        }
+    }
+
     /// Ps handed from one M to another so far.
     pub fn handoffs() -> u64 {
         crate::sched::SCHED.handoffs.load(Ordering::Relaxed)

@@ -6,8 +6,8 @@
 use gosched_runtime::sync::{Semaphore, WaitGroup};
 use gosched_runtime::{go, run, sleep, spawn};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::*};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 const CHILD: &str = "GOSCHED_TEST_SCAVENGER";
@@ -20,7 +20,7 @@ fn in_child(test: &str, debug: &str) -> bool {
     let out = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(CHILD, "1")
-        .env("GODEBUG", debug)
+        .env("GODEBUG", format!("{debug},{}", std::env::var("GODEBUG").unwrap_or_default()))
         .output()
         .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
@@ -73,13 +73,22 @@ fn threads_that_blocked_end_when_they_are_not_needed() {
             let start = status("Threads:");
             for _ in 0..2 {
                 let ended = WaitGroup::new();
-                for _ in 0..40 {
-                    ended.go(|| std::thread::sleep(Duration::from_millis(300)));
+                let blocked = Arc::new(AtomicUsize::new(0));
+                // Blocks threads, where nobody has told the scheduler.
+                let gate = Arc::new((Mutex::new(false), Condvar::new()));
+                for _ in 0..20 {
+                    let (blocked, gate) = (blocked.clone(), gate.clone());
+                    ended.go(move || {
+                        blocked.fetch_add(1, Relaxed);
+                        drop(gate.1.wait_while(gate.0.lock().unwrap(), |open| !*open));
+                    });
                 }
-                sleep(Duration::from_millis(250));
+                wait_until("all block", || blocked.load(Relaxed) == 20);
                 let most = status("Threads:");
+                *gate.0.lock().unwrap() = true;
+                gate.1.notify_all();
                 ended.wait();
-                assert!(most > start + 10, "{start} threads, {most} with 40 calls that block");
+                assert!(most > start + 10, "{start} threads, {most} with 20 calls that block");
                 // GOMAXPROCS and one Ms, and the scavenger itself, may have come for good.
                 let stay = start + gosched_runtime::gomaxprocs() + 2;
                 wait_until("threads end", || status("Threads:") <= stay);

@@ -13,7 +13,7 @@
 //! ```
 //! Ours are the Ms, sysmon, the scavenger, and the threads that wait in `run`. While only the last point is missing, sysmon counts the
 //! threads now and then, and sends an M on a round when there might be none but ours any more: so a deadlock is reported
-//! after the last foreign thread has ended, too.
+//! after the last foreign thread has ended, too. A thread of ours that is on its way out is such a thread.
 //!
 //! The check is exact because everything that could make a goroutine runnable is a thread that one of these points sees:
 //! an M that is about to be woken has left the list of sleepers under the lock before; an M that is being made is counted
@@ -39,11 +39,21 @@ fn only_ours(locked: &Locked) -> Option<bool> {
 
 /// Called by an M on its way to sleep, without a P and with no goroutine in hand. Does not return where all are dead.
 pub(crate) fn checkdead() {
+    check(1);
+}
+
+/// The same for an M whose thread ends and that is not counted any more. Others may have looked while it was.
+pub(crate) fn checkdead_at_exit() {
+    check(0);
+}
+
+/// `me`: how many of the Ms that are counted are the caller.
+fn check(me: i64) {
     {
-        let locked = SCHED.lock();
+        let mut locked = SCHED.lock();
         let asleep = SCHED.asleep.load(Ordering::Relaxed);
         // Besides this M, at most one is awake: the one that waits in the poller.
-        let awake = locked.mcount as i64 - 1 - asleep;
+        let awake = locked.mcount as i64 - me - asleep;
         let polling = i64::from(SCHED.lastpoll.load(Ordering::Relaxed) == 0);
         if SCHED.mains.load(Ordering::Relaxed) == 0
             || awake > polling
@@ -64,6 +74,10 @@ pub(crate) fn checkdead() {
             Some(true) => {}
             known => {
                 SCHED.only_foreign.store(known.is_some(), Ordering::Relaxed);
+                if std::mem::take(&mut locked.sysmonwait) {
+                    // It may have gone to sleep for good already: now it has threads to count.
+                    SCHED.sysmon_note.get().notewakeup();
+                }
                 return;
             }
         }

@@ -80,6 +80,27 @@ fn slot_at(offset: usize) -> u32 {
     ((offset as u128 * u128::from(SLAB.reciprocal.load(Ordering::Relaxed))) >> 64) as u32
 }
 
+/// Address space for `n` slots, and for the table of their owners.
+fn reserve(n: usize, stride: usize) -> std::io::Result<(usize, usize)> {
+    let base = mem::reserve(n * stride)?;
+    let owners = mem::reserve(n * size_of::<AtomicPtr<()>>());
+    if owners.is_err() {
+        // SAFETY: reserved just now, used by nobody.
+        unsafe { mem::release(base, n * stride) };
+    }
+    Ok((base, owners?))
+}
+
+/// # Safety
+/// All came from `reserve`, and nothing is used.
+unsafe fn release(base: usize, owners: usize, n: usize, stride: usize) {
+    // SAFETY: as promised.
+    unsafe {
+        mem::release(base, n * stride);
+        mem::release(owners, n * size_of::<AtomicPtr<()>>());
+    }
+}
+
 /// Reserves the slab, once, for stacks of at least `stack_size` bytes.
 ///
 /// # Panics
@@ -90,24 +111,16 @@ pub(crate) fn init(stack_size: usize) {
     let stride = stack_size.max(MIN_SIZE).next_multiple_of(2 * page) + page;
     let mut n = (MAX_SLOTS * DEFAULT_SIZE / stride).clamp(1024, MAX_SLOTS);
     let (base, owners) = loop {
-        let space = mem::reserve(n * stride);
-        let table = mem::reserve(n * size_of::<AtomicPtr<()>>());
-        match (space, table) {
-            (Ok(space), Ok(table)) => break (space, table),
-            (space, table) => {
-                // SAFETY: reserved just now, used by nobody.
-                unsafe {
-                    if let Ok(p) = space {
-                        mem::release(p, n * stride);
-                    }
-                    if let Ok(p) = table {
-                        mem::release(p, n * size_of::<AtomicPtr<()>>());
-                    }
-                }
-                // An address space limit (ulimit -v): take less.
-                n /= 2;
-                assert!(n >= 64, "gosched: no address space for goroutine stacks of {stack_size} bytes");
-            }
+        match reserve(n, stride) {
+            Ok(both) => break both,
+            Err(_) => n /= 2,
+        }
+        assert!(n >= 64, "gosched: no address space for goroutine stacks of {stack_size} bytes");
+        if let Ok((base, owners)) = reserve(n, stride) {
+            // The limit (ulimit -v) lies below twice this: half of it stays for everything else.
+            // SAFETY: reserved just now, used by nobody.
+            unsafe { release(base, owners, n, stride) };
+            n /= 2;
         }
     };
     // SAFETY: the whole table was just reserved; page-aligned. It costs memory only where it is touched.

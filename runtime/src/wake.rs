@@ -9,6 +9,7 @@
 //! ```
 //! Whether somebody must be woken for new work is decided in spinning.rs.
 
+use crate::checkdead::checkdead_at_exit;
 use crate::g::{G, Gstatus};
 use crate::glist::GQueue;
 use crate::idle::{acquirep, enter_with_p, mget, mput, pidleget, pidleput};
@@ -156,14 +157,17 @@ pub(crate) fn sleep_for_p(m: &'static M) -> bool {
     p.is_some()
 }
 
-/// The end of an M's thread: the M waits for another. The caller's last touch of it.
+/// The end of an M's thread: the M waits for another one. The caller's last touch of it.
 pub(crate) fn mexit(m: &'static M) {
     m::set_current_m(None);
     // A thief that looked at it earlier leaves no flag behind.
     m.handshake.quiesce();
-    let mut locked = SCHED.lock();
-    locked.mcount -= 1;
-    m.link.set(locked.mfree.replace(m));
+    {
+        let mut locked = SCHED.lock();
+        locked.mcount -= 1;
+        m.link.set(locked.mfree.replace(m));
+    }
+    checkdead_at_exit();
 }
 
 /// Whether work lies in any queue, or a timer is due.

@@ -62,6 +62,12 @@ pub mod chan {
     pub use gosched_chan::*;
 }
 
+/// What the scheduler is doing: stacks and numbers.
+pub mod debug {
+    #[doc(inline)]
+    pub use gosched_runtime::debug::*;
+}
+
 /// Sockets with `std`'s interface that park the goroutine.
 pub mod net {
     #[doc(inline)]

@@ -269,7 +269,7 @@ fn name_goroutines_in_panics() {
         if let Some(g) = m::getg() {
             let mut text = String::from("\n");
             // SAFETY: called by the goroutine itself.
-            let _ = unsafe { traceback::write_header(&mut text, g, &"running") };
+            let _ = unsafe { traceback::write_header(&mut text, g) };
             let _ = traceback::write_creator(&mut text, g);
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
         }
@@ -286,7 +286,7 @@ fn on_fault(addr: usize, regs: Regs) {
     let _ = writeln!(err, "fatal error: stack overflow\n");
     // SAFETY: the goroutine that faulted runs on this very thread, so it is alive; and it is interrupted here.
     let pcs = unsafe {
-        let _ = traceback::write_header(&mut err, g, &"running");
+        let _ = traceback::write_header(&mut err, g);
         traceback::pcs(regs)
     };
     err.flush();

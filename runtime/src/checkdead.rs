@@ -24,7 +24,7 @@ use crate::g::Gstatus;
 use crate::netpoll;
 use crate::sched::{Locked, SCHED};
 use crate::timers::NEVER;
-use crate::traceback::{self, Symbols};
+use crate::traceback::Dump;
 use crate::{allgs, scavenge, sys};
 use std::io::Write;
 use std::sync::atomic::Ordering;
@@ -93,17 +93,17 @@ pub(crate) fn foreigners_gone() -> bool {
 }
 
 fn report() -> ! {
-    let mut symbols = Symbols::new();
-    let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "fatal error: all goroutines are asleep - deadlock!");
+    let mut dump = Dump::default();
     allgs::for_each(|g| {
         if g.status() != Gstatus::Dead {
-            let mut text = String::from("\n");
             // SAFETY: it is alive, and nothing runs any more.
-            let _ = unsafe { traceback::write_waiting(&mut text, g, &mut symbols) };
-            let _ = err.write_all(text.as_bytes());
+            unsafe { dump.add(g, true) };
         }
     });
+    let mut text = String::from("fatal error: all goroutines are asleep - deadlock!\n");
+    let _ = dump.write(&mut text);
+    let mut err = std::io::stderr().lock();
+    let _ = err.write_all(text.as_bytes());
     let _ = err.flush();
     std::process::exit(2)
 }

@@ -283,7 +283,9 @@ fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Idl
             t => PollWait::For(Duration::from_nanos(t - now)),
         };
         let mut ready = ReadyList::default();
+        m.set_quiet(true);
         netpoll::poller().netpoll(wait, &mut ready);
+        m.set_quiet(false);
         SCHED.poll_until.store(0, Ordering::Relaxed);
         SCHED.lastpoll.store(nanotime(), Ordering::Release);
         let p = pidleget(&mut SCHED.lock());

@@ -220,12 +220,13 @@ impl G {
 
     #[inline]
     pub(crate) fn status(&self) -> Gstatus {
-        Gstatus::of(self.status.load(Ordering::Relaxed))
+        // Acquire: pairs with the Release in `set_status`, for those who look from outside (debug.rs).
+        Gstatus::of(self.status.load(Ordering::Acquire))
     }
 
     #[inline]
     pub(crate) fn set_status(&self, s: Gstatus) {
-        self.status.store(s as u8, Ordering::Relaxed);
+        self.status.store(s as u8, Ordering::Release);
     }
 
     /// Why it waits, if it does.

@@ -83,6 +83,13 @@ impl Handshake {
         self.in_rt.store(false, Ordering::Release);
     }
 
+    /// Anyone: whether the owner is inside the runtime. (freeze.rs)
+    #[cfg(not(gosched_loom))]
+    pub(crate) fn inside(&self) -> bool {
+        // Acquire: pairs with the Release in `leave`.
+        self.in_rt.load(Ordering::Acquire)
+    }
+
     /// Owner, after `enter` said so: waits for the thief's decision. Inside the runtime afterwards; whether it still has
     /// its P is settled.
     #[cold]

@@ -19,6 +19,7 @@
 //!   runq         the local run queue                     timer        the timer heap
 //!   traceback    what a goroutine is doing, in words
 //!   p            P and its caches                        m            M, getg, the way into the runtime
+//!   freeze       nobody resumes while somebody looks
 //!   handshake    how a P is taken away                   spinning     who wakes whom: the essay
 //!   sched        the shared state and its lock
 //!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
@@ -30,6 +31,7 @@
 //!   park         THE SEAM: gopark, goready               newproc      go, spawn, JoinHandle
 //!   sleep        sleep, sleep_until                      sema, sync/  locks over the seam
 //!   scope        goroutines that borrow                  sysmon       the watchman
+//!   debug        stacks and numbers
 //!   boot         run, Config, procresize
 //! ```
 //! Three journeys to follow: a goroutine (newproc → runq → wake → findrunnable → schedule → coro → park → schedule), a
@@ -46,9 +48,13 @@ mod clock;
 #[cfg(not(gosched_loom))]
 mod coro;
 #[cfg(not(gosched_loom))]
+pub mod debug;
+#[cfg(not(gosched_loom))]
 mod fatal;
 #[cfg(not(gosched_loom))]
 mod findrunnable;
+#[cfg(not(gosched_loom))]
+mod freeze;
 #[cfg(not(gosched_loom))]
 mod g;
 mod glist;

@@ -27,9 +27,10 @@ use crate::note::Note;
 use crate::p::P;
 use crate::sys::fault::AltStack;
 use crate::{stack, sys};
+use parking_lot::Mutex;
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 pub(crate) struct M {
     /// Whether it is inside the runtime, and who decides about its P.
@@ -38,6 +39,10 @@ pub(crate) struct M {
     p: AtomicPtr<P>,
     /// The goroutine that runs on it, or null. Written by this M.
     curg: AtomicPtr<G>,
+    /// Asleep, or at the gate: it resumes nothing before it has passed the gate (freeze.rs). Its own to write.
+    quiet: AtomicBool,
+    /// The M made before this one.
+    older: Option<&'static M>,
     /// Looks for work; counted in `Spinning` (Go: nmspinning). Its own, except that a waker sets it before `notewakeup`.
     pub(crate) spinning: Cell<bool>,
     /// Where it sleeps without work.
@@ -56,14 +61,20 @@ unsafe impl Sync for M {}
 // SAFETY: as above.
 unsafe impl Send for M {}
 
+/// The M made last: the head of the list of all.
+static NEWEST: Mutex<Option<&'static M>> = Mutex::new(None);
+
 thread_local! {
     static CURRENT: Cell<Option<&'static M>> = const { Cell::new(None) };
 }
 
 impl M {
-    /// A new M, without a thread yet. It lives for ever.
+    /// A new M, without a thread yet. It lives for ever, and is known to `for_each`.
     pub(crate) fn new() -> &'static M {
-        Box::leak(Box::new(M {
+        let mut newest = NEWEST.lock();
+        let m: &'static M = Box::leak(Box::new(M {
+            quiet: AtomicBool::new(true),
+            older: *newest,
             handshake: Handshake::new(),
             p: AtomicPtr::new(std::ptr::null_mut()),
             curg: AtomicPtr::new(std::ptr::null_mut()),
@@ -72,7 +83,26 @@ impl M {
             nextp: Cell::new(None),
             altstack: Cell::new(None),
             link: Cell::new(None),
-        }))
+        }));
+        *newest = Some(m);
+        m
+    }
+
+    /// Calls `f` with every M there has ever been.
+    pub(crate) fn for_each(f: impl FnMut(&'static M)) {
+        let newest = *NEWEST.lock();
+        std::iter::successors(newest, |m| m.older).for_each(f);
+    }
+
+    pub(crate) fn quiet(&self) -> bool {
+        // Acquire: pairs with the Release in `set_quiet`.
+        self.quiet.load(Ordering::Acquire)
+    }
+
+    /// Says whether it is asleep, or at the gate; to be followed by `freeze::gate` when it is not any more.
+    pub(crate) fn set_quiet(&self, quiet: bool) {
+        // Release: who finds it quiet sees what it did before.
+        self.quiet.store(quiet, Ordering::Release);
     }
 
     /// Wakes it. The caller took it out of the idle list, or owns its locked goroutine, and has set `nextp`.
@@ -110,12 +140,13 @@ impl M {
     }
 
     pub(crate) fn curg(&self) -> Option<&'static G> {
-        NonNull::new(self.curg.load(Ordering::Relaxed)).map(G::of)
+        NonNull::new(self.curg.load(Ordering::Acquire)).map(G::of)
     }
 
     #[inline]
     pub(crate) fn set_curg(&self, g: Option<&'static G>) {
-        self.curg.store(g.map_or(std::ptr::null_mut(), |g| g.ptr().as_ptr()), Ordering::Relaxed);
+        // Release: pairs with the Acquire in `curg`; a goroutine that is no M's current one has left its stack.
+        self.curg.store(g.map_or(std::ptr::null_mut(), |g| g.ptr().as_ptr()), Ordering::Release);
     }
 }
 

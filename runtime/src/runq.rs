@@ -81,7 +81,7 @@ impl<T: Linked> RunQ<T> {
     }
 
     /// How many goroutines stand in it, about. From any thread.
-    #[cfg(test)]
+    #[cfg(any(test, not(gosched_loom)))]
     pub(crate) fn len(&self) -> u32 {
         let head = self.head.load(Ordering::Acquire);
         let tail = self.tail.load(Ordering::Acquire);

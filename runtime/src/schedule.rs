@@ -22,7 +22,7 @@ use crate::idle::{acquirep, regain_p_slow};
 use crate::m::{self, M};
 use crate::p::P;
 use crate::sched::SCHED;
-use crate::{stack, sys, syscall, wake};
+use crate::{freeze, stack, sys, syscall, wake};
 use std::sync::atomic::Ordering;
 
 /// Dead Gs that a P keeps.
@@ -70,9 +70,10 @@ fn execute(m: &'static M, g: &'static G) {
             g.bind(stackalloc(m.the_p(), g));
         }
     }
-    g.set_m_raw(m.raw());
-    m.set_curg(Some(g));
     loop {
+        freeze::gate(m);
+        g.set_m_raw(m.raw());
+        m.set_curg(Some(g));
         g.set_status(Gstatus::Running);
         // From here to the goroutine's next call into the runtime a thief may take the P. The switch itself needs none.
         m.handshake.leave();
@@ -86,7 +87,6 @@ fn execute(m: &'static M, g: &'static G) {
                 if unsafe { commit(g.waiter(), arg) } {
                     return;
                 }
-                m.set_curg(Some(g));
             }
             Left::Suspended(Order::Yield) => {
                 m.set_curg(None);
@@ -98,6 +98,7 @@ fn execute(m: &'static M, g: &'static G) {
                 return;
             }
             Left::Finished => {
+                freeze::gate(m);
                 m.set_curg(None);
                 return goexit0(m.p(), g);
             }

@@ -30,7 +30,7 @@ use crate::g::{Commit, G, Gstatus, Order};
 use crate::idle::{enter_with_p, releasep};
 use crate::m::{self, M};
 use crate::sched::SCHED;
-use crate::wake;
+use crate::{freeze, wake};
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
@@ -57,11 +57,14 @@ fn pin(g: &'static G, m: &'static M) {
 
 /// The end of a pinned goroutine's wait: its thread sleeps until an M hands over a P. Comes back outside the runtime.
 fn wait_for_p(g: &'static G, m: &'static M) {
+    // The commit may have left the runtime, after a call of its own: the P that comes must not be taken from us here.
+    m::enter(g);
     // Whoever wakes it has taken it off the count before, perhaps before this.
     SCHED.asleep.fetch_add(1, Ordering::Relaxed);
     checkdead();
     let got = wake::sleep_for_p(m);
     debug_assert!(got, "a locked M is not let go");
+    freeze::gate(m);
     g.lockedm.store(std::ptr::null_mut(), Ordering::Relaxed);
     g.set_status(Gstatus::Running);
     m.the_p().tick();

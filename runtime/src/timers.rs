@@ -249,7 +249,6 @@ impl Timers {
     }
 
     /// How many timers run.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         let heap = self.heap.lock();
         heap.entries.len() - heap.dead

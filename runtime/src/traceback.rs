@@ -239,34 +239,38 @@ impl Symbols {
     }
 }
 
-/// Writes `goroutine 18 "name" [what]:`.
-///
-/// # Safety
-/// The goroutine is alive.
-pub(crate) unsafe fn write_header(
-    out: &mut dyn Write,
-    g: &'static G,
-    what: &dyn fmt::Display,
-) -> fmt::Result {
-    write!(out, "goroutine {}", g.goid())?;
-    // SAFETY: as promised.
-    if let Some(name) = unsafe { g.name() } {
+fn header(out: &mut dyn Write, goid: u64, name: Option<&str>, doing: &str) -> fmt::Result {
+    write!(out, "goroutine {goid}")?;
+    if let Some(name) = name {
         write!(out, " \"{name}\"")?;
     }
-    writeln!(out, " [{what}]:")
+    writeln!(out, " [{doing}]:")
 }
 
-/// Writes where the goroutine was started, and by whom.
-pub(crate) fn write_creator(out: &mut dyn Write, g: &'static G) -> fmt::Result {
-    let Some(site) = g.site() else { return Ok(()) };
+fn creator(out: &mut dyn Write, site: Option<&std::panic::Location<'_>>, parent: Option<u64>) -> fmt::Result {
+    let Some(site) = site else { return Ok(()) };
     out.write_str("created ")?;
-    if let Some(parent) = g.parent() {
+    if let Some(parent) = parent {
         write!(out, "by goroutine {parent} ")?;
     }
     writeln!(out, "at {}:{}:{}", site.file(), site.line(), site.column())
 }
 
-/// What a goroutine that does not run is doing: `chan receive, 3 minutes`.
+/// Writes `goroutine 18 "name" [running]:`.
+///
+/// # Safety
+/// The goroutine is the caller, or interrupted by it.
+pub(crate) unsafe fn write_header(out: &mut dyn Write, g: &'static G) -> fmt::Result {
+    // SAFETY: as promised.
+    header(out, g.goid(), unsafe { g.name() }, "running")
+}
+
+/// Writes where the goroutine was started, and by whom.
+pub(crate) fn write_creator(out: &mut dyn Write, g: &'static G) -> fmt::Result {
+    creator(out, g.site(), g.parent())
+}
+
+/// What a goroutine is doing: `chan receive, 3 minutes`.
 struct Doing(&'static G);
 
 impl fmt::Display for Doing {
@@ -285,18 +289,94 @@ impl fmt::Display for Doing {
     }
 }
 
-/// Writes all that is known of a goroutine that waits.
-///
-/// # Safety
-/// It is alive, and nobody runs it meanwhile.
-pub(crate) unsafe fn write_waiting(out: &mut dyn Write, g: &'static G, symbols: &mut Symbols) -> fmt::Result {
-    // SAFETY: handed on.
-    let pcs = unsafe {
-        write_header(out, g, &Doing(g))?;
-        pcs(g.regs())
-    };
-    symbols.write_stack(out, &pcs)?;
-    write_creator(out, g)
+/// All goroutines that are to be shown, those that do the same in the same place together.
+#[derive(Default)]
+pub(crate) struct Dump {
+    groups: Vec<Group>,
+    known: HashMap<Key, usize>,
+}
+
+/// What makes goroutines alike. Their names and who started them do not.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    doing: String,
+    pcs: Pcs,
+    site: Option<&'static std::panic::Location<'static>>,
+}
+
+struct Group {
+    key: Key,
+    /// All of them, as they were found.
+    members: Vec<Member>,
+}
+
+struct Member {
+    goid: u64,
+    name: Option<Box<str>>,
+    parent: Option<u64>,
+}
+
+/// From this many on they are shown once, with the ids of all.
+const ALIKE: usize = 1000;
+
+impl Dump {
+    /// Takes a goroutine in, with its stack where that is at rest.
+    ///
+    /// # Safety
+    /// The goroutine is alive and stays so for this call; where `at_rest`, nobody runs it meanwhile.
+    pub(crate) unsafe fn add(&mut self, g: &'static G, at_rest: bool) {
+        // SAFETY: handed on.
+        let (pcs, name) = unsafe { (pcs(if at_rest { g.regs() } else { Regs::NONE }), g.name()) };
+        let member = Member { goid: g.goid(), name: name.map(Into::into), parent: g.parent() };
+        let key = Key { doing: Doing(g).to_string(), pcs, site: g.site() };
+        let i = *self.known.entry(key.clone()).or_insert_with(|| {
+            self.groups.push(Group { key, members: Vec::new() });
+            self.groups.len() - 1
+        });
+        self.groups[i].members.push(member);
+    }
+
+    /// Writes them all, in the order in which they were taken in, but that those alike stand together.
+    pub(crate) fn write(&self, out: &mut dyn Write) -> fmt::Result {
+        let mut symbols = Symbols::new();
+        for Group { key, members } in &self.groups {
+            let shown = if members.len() < ALIKE { members.len() } else { 1 };
+            for m in &members[..shown] {
+                out.write_char('\n')?;
+                header(out, m.goid, m.name.as_deref(), &key.doing)?;
+                symbols.write_stack(out, &key.pcs)?;
+                creator(out, key.site, m.parent)?;
+            }
+            if shown < members.len() {
+                writeln!(
+                    out,
+                    "{} more goroutines are at the same place: {}",
+                    members.len() - shown,
+                    Ids(&members[shown..])
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ids, those that follow each other as a range: `7, 9-1007`.
+struct Ids<'a>(&'a [Member]);
+
+impl fmt::Display for Ids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ids: Vec<u64> = self.0.iter().map(|m| m.goid).collect();
+        ids.sort_unstable();
+        for (i, run) in ids.chunk_by(|a, b| a + 1 == *b).enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            match run {
+                [one] => write!(f, "{comma}{one}")?,
+                [first, .., last] => write!(f, "{comma}{first}-{last}")?,
+                [] => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -148,8 +148,10 @@ pub(crate) fn stopm(m: &'static M) -> bool {
 /// Sleeps in `m.park`, and takes the P that the waker left. False: it left none.
 #[must_use]
 pub(crate) fn sleep_for_p(m: &'static M) -> bool {
+    m.set_quiet(true);
     m.park.notesleep();
     m.park.noteclear();
+    m.set_quiet(false);
     let p = m.nextp.take();
     if let Some(p) = p {
         acquirep(m, p);
@@ -160,6 +162,7 @@ pub(crate) fn sleep_for_p(m: &'static M) -> bool {
 /// The end of an M's thread: the M waits for another one. The caller's last touch of it.
 pub(crate) fn mexit(m: &'static M) {
     m::set_current_m(None);
+    m.set_quiet(true);
     // A thief that looked at it earlier leaves no flag behind.
     m.handshake.quiesce();
     {

@@ -1,6 +1,6 @@
 //! Who is alive: the deadlock detector (Go: runtime/proc.go, `checkdead`).
 //!
-//! Asked by the last M that goes to sleep, when it has nothing in hand. It is a deadlock when, under the scheduler's lock,
+//! Asked by every M that goes to sleep while all Ps are idle, when it has nothing in hand and is counted as asleep. It is a deadlock when, under the scheduler's lock,
 //! all of this is true:
 //!
 //! ```text
@@ -37,24 +37,24 @@ fn only_ours(locked: &Locked) -> Option<bool> {
     sys::cpu::num_threads().map(|n| n <= ours)
 }
 
-/// Called by an M on its way to sleep, without a P and with no goroutine in hand. Does not return where all are dead.
-pub(crate) fn checkdead() {
-    check(1);
+/// Where the M that asks is on its way to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Going {
+    /// To its `park`, and counted as asleep *already*: of two that fall asleep at once, one sees the other counted. Or to
+    /// its thread's end, and not counted any more.
+    ToSleep,
+    /// To the poller, whose token it has.
+    ToPoll,
 }
 
-/// The same for an M whose thread ends and that is not counted any more. Others may have looked while it was.
-pub(crate) fn checkdead_at_exit() {
-    check(0);
-}
-
-/// `me`: how many of the Ms that are counted are the caller.
-fn check(me: i64) {
+/// Called by an M without a P and with no goroutine in hand. Does not return where all are dead.
+pub(crate) fn checkdead(me: Going) {
     {
         let mut locked = SCHED.lock();
         let asleep = SCHED.asleep.load(Ordering::Relaxed);
         // Besides this M, at most one is awake: the one that waits in the poller.
-        let awake = locked.mcount as i64 - me - asleep;
-        let polling = i64::from(SCHED.lastpoll.load(Ordering::Relaxed) == 0);
+        let awake = locked.mcount as i64 - i64::from(me == Going::ToPoll) - asleep;
+        let polling = i64::from(me == Going::ToSleep && SCHED.lastpoll.load(Ordering::Relaxed) == 0);
         if SCHED.mains.load(Ordering::Relaxed) == 0
             || awake > polling
             || SCHED.spin.idle_ps() != SCHED.procs()

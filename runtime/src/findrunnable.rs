@@ -10,7 +10,7 @@
 //! Each step is a function below, in this order. Who wakes whom, and why nothing is lost between "found nothing" and
 //! "asleep", is the subject of spinning.rs.
 
-use crate::checkdead::checkdead;
+use crate::checkdead::{Going, checkdead};
 use crate::clock::nanotime;
 use crate::g::G;
 use crate::idle::{acquirep, pidleget, pidleput, releasep};
@@ -271,11 +271,11 @@ fn go_idle(m: &'static M) -> Idle {
 /// Without a P: waits in the poller, if there is something to poll and nobody is there.
 fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Idle {
     let has_timer = until != NEVER;
-    if !has_timer && SCHED.spin.idle_ps() == SCHED.procs() {
-        checkdead();
-    }
     // AcqRel: the token; pairs with the store below.
     if (has_timer || netpoll::is_active()) && SCHED.lastpoll.swap(0, Ordering::AcqRel) != 0 {
+        if !has_timer && SCHED.spin.idle_ps() == SCHED.procs() {
+            checkdead(Going::ToPoll);
+        }
         SCHED.poll_until.store(if has_timer { until } else { 0 }, Ordering::Relaxed);
         let wait = match until {
             NEVER => PollWait::Forever,

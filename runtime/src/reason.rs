@@ -37,7 +37,7 @@ pub enum WaitReason {
     SyncWaitGroupWait,
     /// A semaphore has no unit left.
     Semacquire,
-    /// `JoinHandle::join`, or the end of a `scope`.
+    /// `JoinHandle::join`.
     Join,
     /// In a call that was announced as blocking.
     Syscall,

@@ -25,7 +25,7 @@
 //!   ◄── goes on, on M1, with that P
 //! ```
 
-use crate::checkdead::checkdead;
+use crate::checkdead::{Going, checkdead};
 use crate::g::{Commit, G, Gstatus, Order};
 use crate::idle::{enter_with_p, releasep};
 use crate::m::{self, M};
@@ -61,7 +61,7 @@ fn wait_for_p(g: &'static G, m: &'static M) {
     m::enter(g);
     // Whoever wakes it has taken it off the count before, perhaps before this.
     SCHED.asleep.fetch_add(1, Ordering::Relaxed);
-    checkdead();
+    checkdead(Going::ToSleep);
     let got = wake::sleep_for_p(m);
     debug_assert!(got, "a locked M is not let go");
     freeze::gate(m);

@@ -9,7 +9,7 @@
 //! ```
 //! Whether somebody must be woken for new work is decided in spinning.rs.
 
-use crate::checkdead::checkdead_at_exit;
+use crate::checkdead::{Going, checkdead};
 use crate::g::{G, Gstatus};
 use crate::glist::GQueue;
 use crate::idle::{acquirep, enter_with_p, mget, mput, pidleget, pidleput};
@@ -142,6 +142,10 @@ fn newm(p: &'static P, spinning: bool) {
 pub(crate) fn stopm(m: &'static M) -> bool {
     debug_assert!(m.p().is_none() && !m.spinning.get());
     mput(&mut SCHED.lock(), m);
+    // Counted first, then asked: the last of several that fall asleep at once sees the others counted.
+    if SCHED.spin.idle_ps() == SCHED.procs() {
+        checkdead(Going::ToSleep);
+    }
     sleep_for_p(m)
 }
 
@@ -170,7 +174,7 @@ pub(crate) fn mexit(m: &'static M) {
         locked.mcount -= 1;
         m.link.set(locked.mfree.replace(m));
     }
-    checkdead_at_exit();
+    checkdead(Going::ToSleep);
 }
 
 /// Whether work lies in any queue, or a timer is due.

@@ -74,6 +74,30 @@ pub mod net {
     pub use gosched_net::*;
 }
 
+/// Child processes whose pipes and whose end park the goroutine.
+pub mod process {
+    #[doc(inline)]
+    pub use gosched_os::process::*;
+}
+
+/// Signals on a channel.
+pub mod signal {
+    #[doc(inline)]
+    pub use gosched_os::signal::*;
+}
+
+/// Files, with the blocking announced to the scheduler.
+pub mod fs {
+    #[doc(inline)]
+    pub use gosched_os::fs::*;
+}
+
+/// The standard streams.
+pub mod io {
+    #[doc(inline)]
+    pub use gosched_os::io::*;
+}
+
 /// Locks and other ways to wait for each other.
 pub mod sync {
     #[doc(inline)]

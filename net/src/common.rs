@@ -1,8 +1,9 @@
 //! What all sockets have in common, as methods: written once here for those whose kinds differ in nothing but the name.
 
 /// Methods of every socket. `$fd` is the shared `Fd`; `$this => $clone` makes a handle from it.
+/// `$make`: an expression of the doctests that makes a socket.
 macro_rules! socket_methods {
-    ($ours:ident) => {
+    ($ours:ident, $make:literal) => {
         impl $ours {
             pub(crate) fn from_fd(fd: $crate::fd::Fd) -> $ours {
                 $ours { fd: std::sync::Arc::new(fd) }
@@ -14,6 +15,19 @@ macro_rules! socket_methods {
             ///
             /// # Errors
             /// The same error, where it was closed before.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     s.close()?;
+            ///     assert_eq!(s.close().unwrap_err().to_string(), "use of closed network connection");
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn close(&self) -> io::Result<()> {
                 self.fd.close()
             }
@@ -23,6 +37,20 @@ macro_rules! socket_methods {
             ///
             /// # Errors
             /// Where the socket is closed.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     let other = s.try_clone()?;
+            ///     other.close()?;
+            ///     assert!(s.try_clone().is_err(), "closed with it");
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn try_clone(&self) -> io::Result<$ours> {
                 self.fd.with(|_| Ok($ours { fd: self.fd.clone() }))
             }
@@ -31,6 +59,18 @@ macro_rules! socket_methods {
             ///
             /// # Errors
             /// The system's, where the question itself fails.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     assert!(s.take_error()?.is_none());
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn take_error(&self) -> io::Result<Option<io::Error>> {
                 self.fd.with(|s| SockRef::from(&s).take_error())
             }
@@ -40,6 +80,19 @@ macro_rules! socket_methods {
             ///
             /// # Errors
             /// Where the socket is closed.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     s.set_nonblocking(true)?; // the next call that would park gives WouldBlock
+            ///     s.set_nonblocking(false)?;
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
                 self.fd.set_nonblocking(nonblocking)
             }
@@ -48,14 +101,28 @@ macro_rules! socket_methods {
 }
 
 /// Time limits and deadlines, for sockets that read and write.
+/// `$make`: as above.
 macro_rules! limit_methods {
-    ($ours:ident) => {
+    ($ours:ident, $make:literal) => {
         impl $ours {
             /// A limit on how long each call that reads may park, `None` for none. A call that runs into it fails with
             /// `WouldBlock`, which is what std gives on Unix. Counts from the moment the call parks.
             ///
             /// # Errors
             /// `InvalidInput` for a duration of zero.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     s.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+            ///     assert!(s.set_read_timeout(Some(std::time::Duration::ZERO)).is_err());
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn set_read_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
                 self.fd.set_timeout(Mode::Read, dur)
             }
@@ -64,6 +131,18 @@ macro_rules! limit_methods {
             ///
             /// # Errors
             /// `InvalidInput` for a duration of zero.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     s.set_write_timeout(Some(std::time::Duration::from_secs(5)))?;
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn set_write_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
                 self.fd.set_timeout(Mode::Write, dur)
             }
@@ -72,6 +151,18 @@ macro_rules! limit_methods {
             ///
             /// # Errors
             /// Where the socket is closed.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     assert_eq!(s.read_timeout()?, None);
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
                 self.fd.timeout(Mode::Read)
             }
@@ -80,6 +171,18 @@ macro_rules! limit_methods {
             ///
             /// # Errors
             /// Where the socket is closed.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     assert_eq!(s.write_timeout()?, None);
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
                 self.fd.timeout(Mode::Write)
             }
@@ -89,6 +192,19 @@ macro_rules! limit_methods {
             ///
             /// # Errors
             /// Where the socket is closed.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     s.set_deadline(Some(std::time::Instant::now() + std::time::Duration::from_secs(5)))?;
+            ///     s.set_deadline(None)?;
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
                 self.fd.set_deadline(&[Mode::Read, Mode::Write], deadline)
             }
@@ -97,6 +213,18 @@ macro_rules! limit_methods {
             ///
             /// # Errors
             /// Where the socket is closed.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     s.set_read_deadline(Some(std::time::Instant::now()))?; // the next read fails with TimedOut
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn set_read_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
                 self.fd.set_deadline(&[Mode::Read], deadline)
             }
@@ -105,6 +233,18 @@ macro_rules! limit_methods {
             ///
             /// # Errors
             /// Where the socket is closed.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            #[doc = concat!("    let s = ", $make, ";")]
+            ///     s.set_write_deadline(Some(std::time::Instant::now()))?; // the next write fails with TimedOut
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn set_write_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
                 self.fd.set_deadline(&[Mode::Write], deadline)
             }

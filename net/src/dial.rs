@@ -5,8 +5,9 @@ use crate::tcp::TcpStream;
 use crate::udp::UdpSocket;
 use crate::unix::UnixStream;
 use crate::unix_datagram::UnixDatagram;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Instant;
 
 /// A connection of some network: see [`dial`].
@@ -137,6 +138,37 @@ impl Conn {
     }
 }
 
+macro_rules! conn_from {
+    ($($variant:ident($ours:ty);)*) => {$(
+        impl From<$ours> for Conn {
+            fn from(s: $ours) -> Conn {
+                Conn::$variant(s)
+            }
+        }
+    )*};
+}
+
+conn_from! {
+    Tcp(TcpStream);
+    Udp(UdpSocket);
+    Unix(UnixStream);
+    UnixDatagram(UnixDatagram);
+}
+
+impl AsFd for Conn {
+    /// The descriptor is non-blocking.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        each!(self, s => s.as_fd())
+    }
+}
+
+impl AsRawFd for Conn {
+    /// The descriptor is non-blocking.
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
 impl Read for &Conn {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -144,6 +176,18 @@ impl Read for &Conn {
             Conn::Udp(s) => s.recv(buf),
             Conn::Unix(s) => (&*s).read(buf),
             Conn::UnixDatagram(s) => s.recv(buf),
+        }
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match self {
+            Conn::Tcp(s) => (&*s).read_vectored(bufs),
+            Conn::Unix(s) => (&*s).read_vectored(bufs),
+            // A datagram into the first buffer that has room, as std does for readers without vectors.
+            Conn::Udp(_) | Conn::UnixDatagram(_) => {
+                let first = bufs.iter_mut().find(|b| !b.is_empty());
+                self.read(first.map_or(&mut [], |b| &mut **b))
+            }
         }
     }
 }
@@ -158,6 +202,18 @@ impl Write for &Conn {
         }
     }
 
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Conn::Tcp(s) => (&*s).write_vectored(bufs),
+            Conn::Unix(s) => (&*s).write_vectored(bufs),
+            // One datagram of all of them.
+            Conn::Udp(_) | Conn::UnixDatagram(_) => {
+                let all: Vec<u8> = bufs.iter().flat_map(|b| b.iter().copied()).collect();
+                self.write(&all)
+            }
+        }
+    }
+
     /// Nothing is held back here.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
@@ -168,11 +224,19 @@ impl Read for Conn {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         (&*self).read(buf)
     }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
+    }
 }
 
 impl Write for Conn {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
     }
 
     fn flush(&mut self) -> io::Result<()> {

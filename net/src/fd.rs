@@ -33,58 +33,31 @@
 //!   unpacks) or where urgent data makes no event, the mark is never set: `short_counts`.
 //!
 //! Writes likewise: a short write has filled the buffer, the kernel promises an edge when there is room (`full`).
+//!
+//! ## Other people's descriptors
+//! The holder of the descriptor is a type parameter: sockets of ours hold an `OwnedFd`, a `PollFd` (pollfd.rs) whatever
+//! its user has. That one is asked for its descriptor each time, no number of it is kept. What is special there is
+//! decided once, when it is taken over:
+//! - A file that the system cannot watch (`watched` is false) has a poll descriptor all the same, for its deadlines and
+//!   its end, but no wait: it never has to.
+//! - A mode that was changed (`restore`) is set back when the descriptor leaves the poller's care.
+//! - `cancel` closes the door as `close` does, and leaves the descriptor open (`let_go` is false): its holder may be a
+//!   mere borrower.
 
 use crate::deadline::Timeout;
-use crate::fdmutex::{After, Closed, FdMutex, Sema};
+use crate::fderror::{Saved, closed};
+use crate::fdmutex::{FdMutex, Sema};
 use crate::polldesc::{self, Mode, PollDesc, PollError};
 use crate::poller::poller;
 use crate::sys;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// What a closed socket says (Go: net.ErrClosed).
-fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "use of closed network connection")
-}
-
-impl From<Closed> for io::Error {
-    fn from(_: Closed) -> io::Error {
-        closed()
-    }
-}
-
-impl From<PollError> for io::Error {
-    fn from(e: PollError) -> io::Error {
-        match e {
-            PollError::Closing => closed(),
-            PollError::Deadline => io::Error::new(io::ErrorKind::TimedOut, "i/o timeout"),
-            PollError::Limit => sys::timed_out_like_std(),
-        }
-    }
-}
-
-/// An error that can be given out again and again.
-#[derive(Clone, Copy)]
-struct Saved {
-    kind: io::ErrorKind,
-    os: Option<i32>,
-}
-
-impl From<io::Error> for Saved {
-    fn from(e: io::Error) -> Saved {
-        Saved { kind: e.kind(), os: e.raw_os_error() }
-    }
-}
-
-impl From<Saved> for io::Error {
-    fn from(e: Saved) -> io::Error {
-        e.os.map_or(e.kind.into(), io::Error::from_raw_os_error)
-    }
-}
+mod end;
+mod limits;
 
 /// What sort of socket it is, as far as that matters here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,9 +83,9 @@ impl Side {
 }
 
 /// See the file's head.
-pub(crate) struct Fd {
+pub(crate) struct Fd<S: AsFd = OwnedFd> {
     /// Open until drop, whatever it stands for.
-    sock: OwnedFd,
+    sock: S,
     /// Or why there is none. Used with a reference of `mutex` in hand.
     pd: Result<&'static PollDesc, Saved>,
     mutex: FdMutex,
@@ -125,14 +98,20 @@ pub(crate) struct Fd {
     nonblocking: AtomicBool,
     /// The number was shown to somebody, who may have duplicated it.
     shown: AtomicBool,
+    /// The poller knows of it. Fixed.
+    watched: bool,
+    /// It was in blocking mode before. Fixed.
+    restore: bool,
+    /// Its end is to let go of the kernel's socket, not only of the users. Set by `close`, who has closed the lock.
+    let_go: AtomicBool,
     read: Side,
     write: Side,
 }
 
 /// A reference of the lock, with the poll descriptor.
-struct Use<'a>(&'a Fd);
+struct Use<'a, S: AsFd>(&'a Fd<S>);
 
-impl Drop for Use<'_> {
+impl<S: AsFd> Drop for Use<'_, S> {
     fn drop(&mut self) {
         let after = self.0.mutex.decref();
         self.0.settle(after);
@@ -140,9 +119,9 @@ impl Drop for Use<'_> {
 }
 
 /// The lock of one direction.
-struct Locked<'a>(&'a Fd, Mode);
+struct Locked<'a, S: AsFd>(&'a Fd<S>, Mode);
 
-impl Drop for Locked<'_> {
+impl<S: AsFd> Drop for Locked<'_, S> {
     #[inline]
     fn drop(&mut self) {
         let after = self.0.mutex.rwunlock(self.1);
@@ -162,8 +141,13 @@ impl Fd {
 
     /// As `new`; where the poller cannot take it, every operation on the socket will say why.
     pub(crate) fn new_or_broken(sock: OwnedFd, kind: Kind, tcp: bool) -> Fd {
-        let pd = Fd::register(&sock).map_err(Saved::from);
+        let pd = register(sock.as_fd()).map_err(Saved::from);
         Fd::assemble(sock, kind, tcp, pd)
+    }
+
+    /// A socket of which every operation gives `e`.
+    pub(crate) fn broken(sock: OwnedFd, kind: Kind, e: io::Error) -> Fd {
+        Fd::assemble(sock, kind, false, Err(e.into()))
     }
 
     /// Takes over the time limits that std's methods have left in the kernel.
@@ -173,12 +157,43 @@ impl Fd {
         self.write.timeout.set(sock.write_timeout().unwrap_or(None));
     }
 
-    /// A socket of which every operation gives `e`.
-    pub(crate) fn broken(sock: OwnedFd, kind: Kind, e: io::Error) -> Fd {
-        Fd::assemble(sock, kind, false, Err(e.into()))
+    /// The descriptor, for somebody outside, out of the poller's care. The last handle gives its own, in blocking mode
+    /// unless `set_nonblocking(true)` was called; others give a duplicate.
+    pub(crate) fn into_owned(this: Arc<Fd>) -> io::Result<OwnedFd> {
+        let (sock, nonblocking) = match Arc::try_unwrap(this) {
+            Ok(fd) => {
+                let nonblocking = fd.nonblocking.load(Ordering::Relaxed);
+                (fd.into_holder(), nonblocking)
+            }
+            Err(shared) => {
+                let dup = shared.show().try_clone_to_owned()?;
+                // The mode belongs to the open file, which ours shares. A stream's calls do not depend on it (sys), an
+                // accept would block the thread.
+                (dup, shared.nonblocking.load(Ordering::Relaxed) || shared.kind == Kind::Other)
+            }
+        };
+        if !nonblocking {
+            socket2::SockRef::from(&sock).set_nonblocking(false)?;
+        }
+        Ok(sock)
+    }
+}
+
+impl<S: AsFd> Fd<S> {
+    /// Takes a descriptor that somebody else has made. `restore`: it was in blocking mode before.
+    pub(crate) fn foreign(io: S, restore: bool) -> io::Result<Fd<S>> {
+        let (pd, watched) = match register(io.as_fd()) {
+            Err(e) if sys::cannot_be_watched(&e) => (polldesc::alloc()?, false),
+            r => (r?, true),
+        };
+        let mut fd = Fd::assemble(io, Kind::Other, false, Ok(pd));
+        (fd.watched, fd.restore) = (watched, restore);
+        // Its holder has had it before us, and may have duplicated it.
+        fd.shown.store(true, Ordering::Relaxed);
+        Ok(fd)
     }
 
-    fn assemble(sock: OwnedFd, kind: Kind, tcp: bool, pd: Result<&'static PollDesc, Saved>) -> Fd {
+    fn assemble(sock: S, kind: Kind, tcp: bool, pd: Result<&'static PollDesc, Saved>) -> Fd<S> {
         Fd {
             sock,
             pd,
@@ -188,22 +203,27 @@ impl Fd {
             short_counts: tcp && sys::SHORT_READS_COUNT,
             nonblocking: AtomicBool::new(false),
             shown: AtomicBool::new(false),
+            watched: true,
+            restore: false,
+            let_go: AtomicBool::new(false),
             read: Side::new(),
             write: Side::new(),
         }
     }
 
-    fn register(sock: &OwnedFd) -> io::Result<&'static PollDesc> {
-        let poller = poller()?;
-        // So that `close` will not need a descriptor when there is none left.
-        placeholder()?;
-        let pd = polldesc::alloc()?;
-        if let Err(e) = poller.register(sock.as_raw_fd(), pd) {
-            // SAFETY: from alloc; not registered, so nobody knows of it.
-            unsafe { polldesc::free(pd) };
-            return Err(e);
-        }
-        Ok(pd)
+    /// The value that holds the descriptor.
+    pub(crate) fn holder(&self) -> &S {
+        &self.sock
+    }
+
+    /// Whether `close` or `cancel` was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.mutex.is_closed()
+    }
+
+    /// Whether the poller knows of it: see the file's head.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched
     }
 
     fn side(&self, mode: Mode) -> &Side {
@@ -214,7 +234,7 @@ impl Fd {
     }
 
     fn raw(&self) -> RawFd {
-        self.sock.as_raw_fd()
+        self.sock.as_fd().as_raw_fd()
     }
 
     /// The number, for somebody outside. Stays open as long as the handle that it is borrowed from.
@@ -228,7 +248,7 @@ impl Fd {
         self.raw()
     }
 
-    fn enter(&self) -> io::Result<(Use<'_>, &'static PollDesc)> {
+    fn enter(&self) -> io::Result<(Use<'_, S>, &'static PollDesc)> {
         self.mutex.incref()?;
         let held = Use(self);
         Ok((held, self.pd?))
@@ -248,7 +268,7 @@ impl Fd {
     fn run<T>(
         &self,
         mode: Mode,
-        mut op: impl FnMut(RawFd) -> io::Result<T>,
+        mut op: impl FnMut(&S) -> io::Result<T>,
         short: impl FnOnce(&T) -> bool,
     ) -> io::Result<T> {
         if self.nonblocking.load(Ordering::Relaxed) {
@@ -265,7 +285,7 @@ impl Fd {
             self.park(pd, mode, &mut limit)?;
         }
         loop {
-            match op(self.raw()) {
+            match op(&self.sock) {
                 Ok(v) => {
                     if self.short_counts && short(&v) && pd.short_means_empty(mode) {
                         side.spent.store(true, Ordering::Relaxed);
@@ -286,6 +306,10 @@ impl Fd {
     /// Parks until the direction is ready. The call's own time limit begins with its first park.
     #[cold]
     fn park(&self, pd: &PollDesc, mode: Mode, limit: &mut Option<Instant>) -> io::Result<()> {
+        if !self.watched {
+            // A file says this only where somebody else's lock or quota does, and no event would follow.
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let side = self.side(mode);
         if limit.is_none() {
             *limit = side.timeout.counted_from_now();
@@ -295,12 +319,32 @@ impl Fd {
         Ok(())
     }
 
+    /// The loop for a holder that its operations change. Nobody else is in, and nobody can come.
+    pub(crate) fn run_mut<T>(
+        &mut self,
+        mode: Mode,
+        mut op: impl FnMut(&mut S) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if self.mutex.is_closed() {
+            return Err(closed());
+        }
+        let pd = self.pd?;
+        pd.prepare(mode)?;
+        loop {
+            match op(&mut self.sock) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.park(pd, mode, &mut None)?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
     /// Where the user asked for `WouldBlock`: no word, no marks, no turn to wait for, just the call.
     #[cold]
-    fn run_nonblocking<T>(&self, mut op: impl FnMut(RawFd) -> io::Result<T>) -> io::Result<T> {
+    fn run_nonblocking<T>(&self, mut op: impl FnMut(&S) -> io::Result<T>) -> io::Result<T> {
         let _in_use = self.enter()?;
         loop {
-            match op(self.raw()) {
+            match op(&self.sock) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
             }
@@ -330,7 +374,7 @@ impl Fd {
             self.enter()?;
             return Ok(0);
         }
-        match self.run(Mode::Read, op, short)? {
+        match self.run(Mode::Read, by_number(op), short)? {
             // The end that `close` has made is not the other side's.
             0 if self.mutex.is_closed() => Err(closed()),
             n => Ok(n),
@@ -340,11 +384,16 @@ impl Fd {
     /// Writes up to `len` bytes to a stream.
     #[inline]
     pub(crate) fn write(&self, len: usize, op: impl FnMut(RawFd) -> io::Result<usize>) -> io::Result<usize> {
-        self.run(Mode::Write, op, |&n| 0 < n && n < len)
+        self.run(Mode::Write, by_number(op), |&n| 0 < n && n < len)
     }
 
     /// Anything else that may have to wait.
     pub(crate) fn call<T>(&self, mode: Mode, op: impl FnMut(RawFd) -> io::Result<T>) -> io::Result<T> {
+        self.run(mode, by_number(op), |_| false)
+    }
+
+    /// As `call`, with the holder of the descriptor.
+    pub(crate) fn call_holder<T>(&self, mode: Mode, op: impl FnMut(&S) -> io::Result<T>) -> io::Result<T> {
         self.run(mode, op, |_| false)
     }
 
@@ -377,134 +426,34 @@ impl Fd {
         let _locked = Locked(self, mode);
         Ok(self.pd?.pause(mode, Instant::now() + d)?)
     }
-
-    // --------------------------------------------------------------------------------------- limits and modes
-
-    pub(crate) fn set_deadline(&self, modes: &[Mode], to: Option<Instant>) -> io::Result<()> {
-        let (_in_use, pd) = self.enter()?;
-        for &mode in modes {
-            pd.set_deadline(mode, to);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn set_timeout(&self, mode: Mode, d: Option<Duration>) -> io::Result<()> {
-        if d == Some(Duration::ZERO) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "cannot set a 0 duration timeout"));
-        }
-        let _in_use = self.enter()?;
-        self.side(mode).timeout.set(d);
-        // The kernel does not use it on a non-blocking socket, but keeps it for std's, should this one become that.
-        let sock = socket2::SockRef::from(&self.sock);
-        match mode {
-            Mode::Read => sock.set_read_timeout(d),
-            Mode::Write => sock.set_write_timeout(d),
-        }
-    }
-
-    pub(crate) fn timeout(&self, mode: Mode) -> io::Result<Option<Duration>> {
-        let _in_use = self.enter()?;
-        Ok(self.side(mode).timeout.get())
-    }
-
-    pub(crate) fn set_nonblocking(&self, on: bool) -> io::Result<()> {
-        let _in_use = self.enter()?;
-        self.nonblocking.store(on, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// When a call that starts now must end by the time limit per call.
-    pub(crate) fn limit(&self, mode: Mode) -> Option<Instant> {
-        self.side(mode).timeout.counted_from_now()
-    }
-
-    pub(crate) fn is_nonblocking(&self) -> bool {
-        self.nonblocking.load(Ordering::Relaxed)
-    }
-
-    // --------------------------------------------------------------------------------------------- the end
-
-    /// Closes the socket under everybody who uses it; returns once it is released.
-    pub(crate) fn close(&self) -> io::Result<()> {
-        // Before anything is done that cannot be taken back.
-        placeholder()?;
-        self.mutex.incref_and_close()?;
-        let held = Use(self);
-        if let Ok(pd) = self.pd {
-            pd.evict();
-        }
-        if self.kind == Kind::Stream {
-            sys::shutdown_both(self.sock.as_fd());
-        }
-        drop(held);
-        self.released.acquire();
-        Ok(())
-    }
-
-    #[inline]
-    fn settle(&self, after: After) {
-        if after == After::Release {
-            self.release_slow();
-        }
-    }
-
-    /// Closed, and nobody uses it any more: lets go of the kernel's socket. Runs once.
-    #[cold]
-    fn release_slow(&self) {
-        self.unwatch(true);
-        if let Ok(p) = placeholder() {
-            // It cannot fail with two open descriptors; if it did, the socket would live until the last handle drops.
-            let _ = sys::replace(self.sock.as_fd(), p);
-        }
-        self.released.release();
-    }
-
-    /// Takes the socket out of the poller. `open`: the kernel's socket may live on.
-    fn unwatch(&self, open: bool) {
-        let (Ok(pd), Ok(poller)) = (self.pd, poller()) else { return };
-        if open {
-            poller.deregister(self.raw());
-        } else {
-            // The kernel stops watching with the close of the only descriptor, at no extra call.
-            poller.forget();
-        }
-        // SAFETY: called once per Fd, where nobody has a reference nor can get one: after Release, or by the last
-        // handle of a socket that was never closed.
-        unsafe { polldesc::free(pd) };
-    }
-
-    /// The descriptor, for somebody outside, out of the poller's care. The last handle gives its own, in blocking mode
-    /// unless `set_nonblocking(true)` was called; others give a duplicate.
-    pub(crate) fn into_owned(this: Arc<Fd>) -> io::Result<OwnedFd> {
-        let (sock, nonblocking) = match Arc::try_unwrap(this) {
-            Ok(fd) => {
-                if !fd.mutex.is_closed() {
-                    fd.unwatch(true);
-                }
-                let fd = ManuallyDrop::new(fd);
-                // SAFETY: `fd` is never dropped nor used again, so this is a move. Its other fields own nothing.
-                (unsafe { std::ptr::read(&fd.sock) }, fd.nonblocking.load(Ordering::Relaxed))
-            }
-            Err(shared) => {
-                let dup = shared.show().try_clone_to_owned()?;
-                // The mode belongs to the open file, which ours shares. A stream's calls do not depend on it (sys), an
-                // accept would block the thread.
-                (dup, shared.nonblocking.load(Ordering::Relaxed) || shared.kind == Kind::Other)
-            }
-        };
-        if !nonblocking {
-            socket2::SockRef::from(&sock).set_nonblocking(false)?;
-        }
-        Ok(sock)
-    }
 }
 
-impl Drop for Fd {
+impl<S: AsFd> Drop for Fd<S> {
     fn drop(&mut self) {
         if !self.mutex.is_closed() {
             self.unwatch(self.shown.load(Ordering::Relaxed));
         }
     }
+}
+
+/// Makes the poller watch a descriptor.
+fn register(sock: BorrowedFd<'_>) -> io::Result<&'static PollDesc> {
+    let poller = poller()?;
+    // So that `close` will not need a descriptor when there is none left.
+    placeholder()?;
+    let pd = polldesc::alloc()?;
+    if let Err(e) = poller.register(sock.as_raw_fd(), pd) {
+        // SAFETY: from alloc; not registered, so nobody knows of it.
+        unsafe { polldesc::free(pd) };
+        return Err(e);
+    }
+    Ok(pd)
+}
+
+/// An operation that wants no more than the number.
+#[inline]
+fn by_number<S: AsFd, T>(mut op: impl FnMut(RawFd) -> io::Result<T>) -> impl FnMut(&S) -> io::Result<T> {
+    move |s| op(s.as_fd().as_raw_fd())
 }
 
 /// The descriptor that closed sockets' numbers stand for. Made at the first `close` and kept.

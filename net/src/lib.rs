@@ -13,8 +13,10 @@
 //!        │ events
 //!      Poller ── mio, behind the scheduler's Netpoll seam   poller.rs
 //! ```
-//! A file uses only those before it in this list: loom, parkword, deadline, polldesc, sys, poller, fdmutex, fd, accept,
-//! common, resolve, tcp, tcp_listener, udp, unix, unix_datagram, dial, convert.
+//! A file uses only those before it in this list: loom, parkword, deadline, polldesc, sys, poller, fdmutex, fderror, fd,
+//! pollfd, accept, common, resolve, tcp, tcp_listener, udp, unix, unix_datagram, dial, copy, convert.
+//!
+//! [`PollFd`] stands beside the sockets: an `Fd` over a descriptor that somebody else has made.
 
 // A build for the models holds the modelled files alone.
 #![cfg_attr(gosched_loom, allow(dead_code))]
@@ -29,17 +31,23 @@ mod common;
 #[cfg(not(gosched_loom))]
 mod convert;
 #[cfg(not(gosched_loom))]
+mod copy;
+#[cfg(not(gosched_loom))]
 mod deadline;
 #[cfg(not(gosched_loom))]
 mod dial;
 #[cfg(not(gosched_loom))]
 mod fd;
 #[cfg(not(gosched_loom))]
+mod fderror;
+#[cfg(not(gosched_loom))]
 mod fdmutex;
 #[cfg(not(gosched_loom))]
 mod polldesc;
 #[cfg(not(gosched_loom))]
 mod poller;
+#[cfg(not(gosched_loom))]
+mod pollfd;
 #[cfg(not(gosched_loom))]
 mod resolve;
 #[cfg(not(gosched_loom))]
@@ -56,7 +64,14 @@ mod unix;
 mod unix_datagram;
 
 #[cfg(not(gosched_loom))]
+#[doc(hidden)]
+pub use copy::{__copy_plain, FdRef};
+#[cfg(not(gosched_loom))]
+pub use copy::{CopyStream, copy, send_file};
+#[cfg(not(gosched_loom))]
 pub use dial::{Conn, dial};
+#[cfg(not(gosched_loom))]
+pub use pollfd::PollFd;
 #[cfg(not(gosched_loom))]
 pub use resolve::lookup_host;
 #[cfg(not(gosched_loom))]
@@ -69,6 +84,18 @@ pub use udp::UdpSocket;
 pub use unix::{UnixIncoming, UnixListener, UnixStream};
 #[cfg(not(gosched_loom))]
 pub use unix_datagram::UnixDatagram;
+
+/// What std's sockets are addressed with, so that `std::net` can be replaced by this crate in a `use`.
+#[cfg(not(gosched_loom))]
+#[doc(no_inline)]
+pub use std::net::{
+    AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
+    ToSocketAddrs,
+};
+/// The address of a Unix socket, abstract ones included (`std::os::linux::net::SocketAddrExt`).
+#[cfg(not(gosched_loom))]
+#[doc(no_inline)]
+pub use std::os::unix::net::SocketAddr as UnixSocketAddr;
 
 /// The poller, for tests that drive it without a scheduler.
 ///

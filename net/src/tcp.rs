@@ -54,6 +54,18 @@ impl TcpStream {
     ///
     /// # Errors
     /// Of the last address tried; `InvalidInput` where there is none.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
         each_addr(addr, |addr| TcpStream::connect_until(addr, None))
     }
@@ -62,6 +74,19 @@ impl TcpStream {
     ///
     /// # Errors
     /// `TimedOut` when the time is over; `InvalidInput` for a `timeout` of zero; else the connection's own.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let limit = std::time::Duration::from_secs(5);
+    ///     gosched_net::TcpStream::connect_timeout(&l.local_addr()?, limit)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
         if timeout.is_zero() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "cannot set a 0 duration timeout"));
@@ -99,6 +124,19 @@ impl TcpStream {
     ///
     /// # Errors
     /// The system's, `NotConnected` for one.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     assert_eq!(c.peer_addr()?, l.local_addr()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).peer_addr()?))
     }
@@ -107,6 +145,19 @@ impl TcpStream {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     assert_eq!(l.accept()?.1, c.local_addr()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).local_addr()?))
     }
@@ -116,6 +167,21 @@ impl TcpStream {
     ///
     /// # Errors
     /// The system's, `NotConnected` for one.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     let (mut s, _) = l.accept()?;
+    ///     c.shutdown(gosched_net::Shutdown::Write)?;
+    ///     assert_eq!(std::io::Read::read(&mut s, &mut [0; 8])?, 0);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.fd.with(|s| SockRef::from(&s).shutdown(how))
     }
@@ -128,6 +194,20 @@ impl TcpStream {
     /// # Errors
     /// The same error, where it was closed before. The system's, where no descriptor is left to stand in for this one:
     /// then nothing has happened.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     c.close()?;
+    ///     assert!(c.peer_addr().is_err() && c.close().is_err());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn close(&self) -> io::Result<()> {
         self.fd.close()
     }
@@ -137,6 +217,20 @@ impl TcpStream {
     ///
     /// # Errors
     /// Where the connection is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     let other = c.try_clone()?;
+    ///     assert_eq!(other.local_addr()?, c.local_addr()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn try_clone(&self) -> io::Result<TcpStream> {
         self.fd.with(|_| Ok(TcpStream { fd: self.fd.clone() }))
     }
@@ -145,6 +239,22 @@ impl TcpStream {
     ///
     /// # Errors
     /// As for reads.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     std::io::Write::write_all(&mut l.accept()?.0, b"hi")?;
+    ///     let mut buf = [0; 2];
+    ///     while c.peek(&mut buf)? < 2 {}
+    ///     assert_eq!(&buf, b"hi");
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.fd.peek(buf.len(), |fd| sys::peek(fd, buf))
     }
@@ -153,6 +263,20 @@ impl TcpStream {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     c.set_nodelay(true)?;
+    ///     assert!(c.nodelay()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.fd.with(|s| SockRef::from(&s).set_tcp_nodelay(nodelay))
     }
@@ -165,11 +289,58 @@ impl TcpStream {
         self.fd.with(|s| SockRef::from(&s).tcp_nodelay())
     }
 
+    /// Acknowledge at once what comes in, instead of waiting for something to send (TCP_QUICKACK). The system falls back
+    /// to waiting by itself; set it anew after each read. std has it as an extension of Linux.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     c.set_quickack(true)?;
+    ///     assert!(c.quickack()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        self.fd.with(|s| SockRef::from(&s).set_tcp_quickack(quickack))
+    }
+
+    /// See [`set_quickack`](TcpStream::set_quickack).
+    ///
+    /// # Errors
+    /// The system's.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn quickack(&self) -> io::Result<bool> {
+        self.fd.with(|s| SockRef::from(&s).tcp_quickack())
+    }
+
     /// How long the system goes on sending what is unsent when the connection is closed (SO_LINGER): `None` for its own
     /// way, zero to drop it and reset the connection. Whole seconds.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     c.set_linger(Some(std::time::Duration::ZERO))?; // the drop resets the connection
+    ///     assert_eq!(c.linger()?, Some(std::time::Duration::ZERO));
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         self.fd.with(|s| SockRef::from(&s).set_linger(linger))
     }
@@ -186,6 +357,20 @@ impl TcpStream {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     c.set_ttl(42)?;
+    ///     assert_eq!(c.ttl()?, 42);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.fd.with(|s| SockRef::from(&s).set_ttl_v4(ttl))
     }
@@ -202,6 +387,19 @@ impl TcpStream {
     ///
     /// # Errors
     /// The system's, where the question itself fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     assert!(c.take_error()?.is_none());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.fd.with(|s| SockRef::from(&s).take_error())
     }
@@ -211,13 +409,31 @@ impl TcpStream {
     ///
     /// # Errors
     /// Where the connection is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     c.set_nonblocking(true)?;
+    ///     let e = std::io::Read::read(&mut &c, &mut [0; 8]).unwrap_err();
+    ///     assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.fd.set_nonblocking(nonblocking)
     }
 }
 
 stream_traits!(TcpStream);
-limit_methods!(TcpStream);
+limit_methods!(
+    TcpStream,
+    "gosched_net::TcpStream::connect(gosched_net::TcpListener::bind(\"127.0.0.1:0\")?.local_addr()?)?"
+);
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -61,6 +61,18 @@ impl TcpListener {
     ///
     /// # Errors
     /// Of the last address tried; `InvalidInput` where there is none.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     assert_ne!(l.local_addr()?.port(), 0);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         TcpListener::builder().bind(addr)
     }
@@ -78,6 +90,20 @@ impl TcpListener {
     /// # Errors
     /// Where no later accept could succeed: the listener is closed, or not a listener. `TimedOut` when the deadline
     /// passes, `WouldBlock` with `set_nonblocking(true)` (then also what would have been waited out).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     let (s, peer) = l.accept()?;
+    ///     assert_eq!((peer, s.local_addr()?), (c.local_addr()?, c.peer_addr()?));
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let name = || self.local_addr().map_or_else(|_| "a closed listener".into(), |a| a.to_string());
         let (fd, addr) = self.fd.accept_with(name, true, |sock| {
@@ -94,11 +120,39 @@ impl TcpListener {
     }
 
     /// The connections, one after the other, without end. Each step is an [`accept`](TcpListener::accept).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     let s = l.incoming().next().unwrap()?;
+    ///     assert_eq!(s.peer_addr()?, c.local_addr()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }
 
     /// As [`incoming`](TcpListener::incoming), owning the listener.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     let s = l.into_incoming().next().unwrap()?;
+    ///     assert_eq!(s.peer_addr()?, c.local_addr()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn into_incoming(self) -> IntoIncoming {
         IntoIncoming { listener: self }
     }
@@ -119,6 +173,21 @@ impl TcpListener {
     /// # Errors
     /// The same error, where it was closed before. The system's, where no descriptor is left to stand in for this one:
     /// then nothing has happened.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let accepting = l.try_clone()?;
+    ///     let parked = gosched_runtime::spawn(move || accepting.accept().is_err());
+    ///     l.close()?;
+    ///     assert!(parked.join().unwrap());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn close(&self) -> io::Result<()> {
         self.fd.close()
     }
@@ -128,6 +197,18 @@ impl TcpListener {
     ///
     /// # Errors
     /// Where the listener is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     assert_eq!(l.try_clone()?.local_addr()?, l.local_addr()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn try_clone(&self) -> io::Result<TcpListener> {
         self.fd.with(|_| Ok(TcpListener { fd: self.fd.clone(), accepted: self.accepted.clone() }))
     }
@@ -137,6 +218,19 @@ impl TcpListener {
     ///
     /// # Errors
     /// Where the listener is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     l.set_deadline(Some(std::time::Instant::now()))?;
+    ///     assert_eq!(l.accept().unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
         self.fd.set_deadline(&[Mode::Read], deadline)
     }
@@ -145,6 +239,19 @@ impl TcpListener {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     l.set_ttl(42)?;
+    ///     assert_eq!(l.ttl()?, 42);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.fd.with(|s| SockRef::from(&s).set_ttl_v4(ttl))
     }
@@ -169,6 +276,18 @@ impl TcpListener {
     ///
     /// # Errors
     /// The system's, where the question itself fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     assert!(l.take_error()?.is_none());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.fd.with(|s| SockRef::from(&s).take_error())
     }
@@ -178,6 +297,19 @@ impl TcpListener {
     ///
     /// # Errors
     /// Where the listener is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     l.set_nonblocking(true)?;
+    ///     assert_eq!(l.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.fd.set_nonblocking(nonblocking)
     }

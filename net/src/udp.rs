@@ -38,8 +38,8 @@ pub struct UdpSocket {
     pub(crate) fd: Arc<Fd>,
 }
 
-socket_methods!(UdpSocket);
-limit_methods!(UdpSocket);
+socket_methods!(UdpSocket, "gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?");
+limit_methods!(UdpSocket, "gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?");
 
 /// An option that the system keeps: a setter and a getter, or the one that there is.
 macro_rules! options {
@@ -93,6 +93,18 @@ impl UdpSocket {
     ///
     /// # Errors
     /// Of the last address tried; `InvalidInput` where there is none.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     assert_ne!(s.local_addr()?.port(), 0);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
         each_addr(addr, |addr| {
             let s = Socket::new(Domain::for_address(*addr), Type::DGRAM.nonblocking(), None)?;
@@ -105,6 +117,19 @@ impl UdpSocket {
     ///
     /// # Errors
     /// Of the last address tried; `InvalidInput` where there is none.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     s.connect(s.local_addr()?)?; // to itself
+    ///     assert_eq!(s.peer_addr()?, s.local_addr()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         each_addr(addr, |addr| self.fd.with(|s| SockRef::from(&s).connect(&(*addr).into())))
     }
@@ -113,6 +138,18 @@ impl UdpSocket {
     ///
     /// # Errors
     /// `InvalidInput` where there is no address; else the system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     assert_eq!(s.send_to(b"hi", s.local_addr()?)?, 2);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
         let Some(addr) = addr.to_socket_addrs()?.next() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to"));
@@ -125,6 +162,20 @@ impl UdpSocket {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     s.connect(s.local_addr()?)?;
+    ///     s.send(b"hi")?;
+    ///     assert_eq!(s.recv(&mut [0; 8])?, 2);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.fd.call(Mode::Write, |fd| sys::send(fd, buf))
     }
@@ -133,6 +184,19 @@ impl UdpSocket {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     s.send_to(b"hi", s.local_addr()?)?;
+    ///     assert_eq!(s.recv_from(&mut [0; 1])?, (1, s.local_addr()?)); // the second byte is lost
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (n, from) = self.fd.call(Mode::Read, |fd| sys::recv_from(fd, buf, false))?;
         Ok((n, sys::to_socket_addr(&from)?))
@@ -142,6 +206,21 @@ impl UdpSocket {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     s.send_to(b"hi", s.local_addr()?)?;
+    ///     assert_eq!(s.peek_from(&mut [0; 8])?.0, 2);
+    ///     assert_eq!(s.peek(&mut [0; 8])?, 2);
+    ///     assert_eq!(s.recv(&mut [0; 8])?, 2);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (n, from) = self.fd.call(Mode::Read, |fd| sys::recv_from(fd, buf, true))?;
         Ok((n, sys::to_socket_addr(&from)?))

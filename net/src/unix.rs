@@ -43,8 +43,8 @@ pub struct UnixStream {
     pub(crate) fd: Arc<Fd>,
 }
 
-socket_methods!(UnixStream);
-limit_methods!(UnixStream);
+socket_methods!(UnixStream, "gosched_net::UnixStream::pair()?.0");
+limit_methods!(UnixStream, "gosched_net::UnixStream::pair()?.0");
 stream_traits!(UnixStream);
 
 impl UnixStream {
@@ -82,6 +82,19 @@ impl UnixStream {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, b) = gosched_net::UnixStream::pair()?;
+    ///     std::io::Write::write_all(&mut &a, b"hi")?;
+    ///     assert_eq!(std::io::Read::read(&mut &b, &mut [0; 8])?, 2);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
         let (a, b) = Socket::pair(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
         let ours =
@@ -93,6 +106,18 @@ impl UnixStream {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, b) = gosched_net::UnixStream::pair()?;
+    ///     assert!(a.local_addr()?.is_unnamed() && b.peer_addr()?.is_unnamed());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).local_addr()?))
     }
@@ -105,10 +130,49 @@ impl UnixStream {
         self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).peer_addr()?))
     }
 
+    /// Reads without taking the data off the stream. Parks until there is some, as a read does.
+    ///
+    /// # Errors
+    /// As for reads.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::{Read, Write};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (mut a, mut b) = gosched_net::UnixStream::pair()?;
+    ///     a.write_all(b"hi")?;
+    ///     let mut buf = [0; 2];
+    ///     assert_eq!(b.peek(&mut buf)?, 2);
+    ///     b.read_exact(&mut buf)?;
+    ///     assert_eq!(&buf, b"hi");
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.peek(buf.len(), |fd| sys::peek(fd, buf))
+    }
+
     /// Ends reading, writing, or both, on every handle. Does not park; calls parked in an ended direction return.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, b) = gosched_net::UnixStream::pair()?;
+    ///     a.shutdown(gosched_net::Shutdown::Write)?;
+    ///     assert_eq!(std::io::Read::read(&mut &b, &mut [0; 8])?, 0);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.fd.with(|s| SockRef::from(&s).shutdown(how))
     }
@@ -140,11 +204,33 @@ debug_unix!(UnixListener);
 /// A Unix socket that accepts connections: [`std::os::unix::net::UnixListener`] whose `accept` parks the goroutine.
 ///
 /// As in std, the file at its path stays when it is closed or dropped.
+///
+/// # Examples
+/// ```
+/// use gosched_net::{UnixListener, UnixStream};
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe {
+///     gosched_runtime::run(|| {
+///         let path = std::env::temp_dir().join(format!("gosched-doc-{}-unix", std::process::id()));
+///         let listener = UnixListener::bind(&path)?;
+///         let mut client = UnixStream::connect(&path)?;
+///         std::fs::remove_file(&path)?;
+///         client.write_all(b"hi")?;
+///         let (mut served, _) = listener.accept()?;
+///         served.read_exact(&mut [0; 2])?;
+///         Ok(())
+///     })
+/// }
+/// # }
+/// ```
 pub struct UnixListener {
     pub(crate) fd: Arc<Fd>,
 }
 
-socket_methods!(UnixListener);
+socket_methods!(UnixListener, "gosched_net::TcpListener::bind(\"127.0.0.1:0\")?");
 
 impl UnixListener {
     /// Listens at `path`, which must not exist yet.

@@ -46,8 +46,8 @@ pub struct UnixDatagram {
     pub(crate) fd: Arc<Fd>,
 }
 
-socket_methods!(UnixDatagram);
-limit_methods!(UnixDatagram);
+socket_methods!(UnixDatagram, "gosched_net::UnixDatagram::unbound()?");
+limit_methods!(UnixDatagram, "gosched_net::UnixDatagram::unbound()?");
 debug_unix!(UnixDatagram);
 
 impl UnixDatagram {
@@ -89,6 +89,19 @@ impl UnixDatagram {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, b) = gosched_net::UnixDatagram::pair()?;
+    ///     a.send(b"hi")?;
+    ///     assert_eq!(b.recv(&mut [0; 8])?, 2);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
         let (a, b) = Socket::pair(Domain::UNIX, Type::DGRAM.nonblocking(), None)?;
         Ok((UnixDatagram::adopt(a)?, UnixDatagram::adopt(b)?))
@@ -116,6 +129,19 @@ impl UnixDatagram {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, b) = gosched_net::UnixDatagram::pair()?;
+    ///     assert_eq!(a.send(b"hi")?, 2);
+    ///     drop(b);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.fd.call(Mode::Write, |fd| sys::send(fd, buf))
     }
@@ -161,15 +187,78 @@ impl UnixDatagram {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, b) = gosched_net::UnixDatagram::pair()?;
+    ///     a.send(b"hi")?;
+    ///     let (n, from) = b.recv_from(&mut [0; 8])?;
+    ///     assert!(n == 2 && from.is_unnamed());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (n, from) = self.fd.call(Mode::Read, |fd| sys::recv_from(fd, buf, false))?;
         Ok((n, sys::to_unix_addr(&from)?))
+    }
+
+    /// As [`recv_from`](UnixDatagram::recv_from), leaving the datagram there.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// # Examples
+    /// See [`peek`](UnixDatagram::peek).
+    pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (n, from) = self.fd.call(Mode::Read, |fd| sys::recv_from(fd, buf, true))?;
+        Ok((n, sys::to_unix_addr(&from)?))
+    }
+
+    /// As [`recv`](UnixDatagram::recv), leaving the datagram there.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, b) = gosched_net::UnixDatagram::pair()?;
+    ///     a.send(b"hi")?;
+    ///     let mut buf = [0; 8];
+    ///     assert_eq!(b.peek(&mut buf)?, 2);
+    ///     assert_eq!(b.peek_from(&mut buf)?.0, 2);
+    ///     assert_eq!(b.recv(&mut buf)?, 2);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.call(Mode::Read, |fd| sys::peek(fd, buf))
     }
 
     /// Parks until a datagram comes; gives its length. What does not fit into `buf` is lost.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, b) = gosched_net::UnixDatagram::pair()?;
+    ///     a.send(b"hi")?;
+    ///     assert_eq!(b.recv(&mut [0; 1])?, 1); // the second byte is lost
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.fd.call(Mode::Read, |fd| sys::recv(fd, buf, 0))
     }
@@ -194,6 +283,19 @@ impl UnixDatagram {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, b) = gosched_net::UnixDatagram::pair()?;
+    ///     a.shutdown(gosched_net::Shutdown::Both)?;
+    ///     assert!(b.send(b"hi").is_err());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.fd.with(|s| SockRef::from(&s).shutdown(how))
     }

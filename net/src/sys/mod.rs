@@ -4,6 +4,8 @@
 //! (`mio::net`), and a port puts those behind these names.
 
 #[cfg(unix)]
+pub(crate) mod transfer;
+#[cfg(unix)]
 mod unix;
 #[cfg(unix)]
 pub(crate) use unix::*;

@@ -51,6 +51,33 @@ pub(crate) fn wait_readable(_: &Poll, _: Duration) -> bool {
     false
 }
 
+/// Whether `register` refused because the file never has to be waited for: a regular file, a directory, /dev/null.
+pub(crate) fn cannot_be_watched(e: &io::Error) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        e.raw_os_error() == Some(libc::EPERM)
+    }
+    // kqueue's word for it is EINVAL, on some systems ENODEV.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        matches!(e.raw_os_error(), Some(libc::EPERM | libc::EINVAL | libc::ENODEV))
+    }
+}
+
+/// Whether a call would have to wait now: `WouldBlock` where it would.
+pub(crate) fn ready_now(fd: BorrowedFd<'_>, write: bool) -> io::Result<()> {
+    let events = if write { libc::POLLOUT } else { libc::POLLIN };
+    let mut fds = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    // SAFETY: one pollfd on this stack; no time to wait.
+    match unsafe { libc::poll(&mut fds, 1, 0) } {
+        1 if fds.revents & libc::POLLNVAL != 0 => Err(io::Error::from_raw_os_error(libc::EBADF)),
+        // An end or an error counts: the call itself will say which.
+        1 => Ok(()),
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 // ---------------------------------------------------------------------------------------------------- transfers
 
 #[cfg(any(target_vendor = "apple", target_os = "solaris"))]

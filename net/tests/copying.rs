@@ -1,0 +1,268 @@
+//! Copying between sockets, and from files: every byte arrives, whichever way it takes.
+use gosched_net::{CopyStream, TcpListener, TcpStream, UnixStream, copy, send_file};
+use gosched_runtime::{scope, spawn};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+/// Runs `main` as a goroutine.
+fn run<T: Send>(main: impl FnOnce() -> T + Send) -> T {
+    // SAFETY: no goroutine of these tests keeps a borrow of a thread-local, or a value tied to a thread, while it parks.
+    unsafe { gosched_runtime::run(main) }
+}
+
+fn tcp() -> (TcpStream, TcpStream) {
+    let l = TcpListener::bind("127.0.0.1:0").unwrap();
+    let c = TcpStream::connect(l.local_addr().unwrap()).unwrap();
+    (c, l.accept().unwrap().0)
+}
+
+/// Bytes that tell where in the stream they belong.
+fn pattern(at: u64, buf: &mut [u8]) {
+    for (i, b) in buf.iter_mut().enumerate() {
+        let n = at + i as u64;
+        *b = (n ^ (n >> 8) ^ (n >> 16)) as u8;
+    }
+}
+
+fn feed(mut to: impl Write, len: u64, piece: usize) {
+    let (mut at, mut buf) = (0, vec![0; piece]);
+    while at < len {
+        let n = piece.min((len - at) as usize);
+        pattern(at, &mut buf[..n]);
+        to.write_all(&buf[..n]).unwrap();
+        at += n as u64;
+    }
+}
+
+fn expect(mut from: impl Read, len: u64) {
+    let (mut at, mut buf, mut want) = (0, vec![0; 70_000], vec![0; 70_000]);
+    loop {
+        let n = from.read(&mut buf).unwrap();
+        if n == 0 {
+            break;
+        }
+        pattern(at, &mut want[..n]);
+        assert!(buf[..n] == want[..n], "wrong bytes within {n} from {at}");
+        at += n as u64;
+    }
+    assert_eq!(at, len);
+}
+
+/// source ─► (a, b: copied) ─► sink
+fn through<A, B>(source: impl Write + Send, (a, b): (A, B), sink: impl Read + Send, len: u64, piece: usize)
+where
+    A: CopyStream + Send,
+    B: CopyStream + Send,
+{
+    scope(|s| {
+        s.spawn(move || feed(source, len, piece));
+        let copied = s.spawn(move || copy(&a, &b).unwrap());
+        expect(sink, len);
+        assert_eq!(copied.join().unwrap(), len);
+    });
+}
+
+#[test]
+fn every_byte_arrives_whatever_the_two_ends_are() {
+    run(|| {
+        for (len, piece) in [(0, 1), (1, 1), (5_000, 7), (3_000_000, 100_000), (300_001, 4_096)] {
+            let ((c, a), (b, d)) = (tcp(), tcp());
+            through(c, (a, b), d, len, piece);
+            let ((c, a), (b, d)) = (tcp(), UnixStream::pair().unwrap());
+            through(c, (a, b), d, len, piece);
+            let ((c, a), (b, d)) = (UnixStream::pair().unwrap(), tcp());
+            through(c, (a, b), d, len, piece);
+            let ((c, a), (b, d)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+            through(c, (a, b), d, len, piece);
+        }
+    });
+}
+
+#[test]
+fn many_copies_at_once_share_the_pipes() {
+    run(|| {
+        let copies: Vec<_> = (0..40)
+            .map(|i| {
+                spawn(move || {
+                    let ((c, a), (b, d)) = (tcp(), tcp());
+                    through(c, (a, b), d, 400_000 + i, 70_000);
+                })
+            })
+            .collect();
+        for c in copies {
+            c.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_slow_sink_parks_the_copy_and_a_deadline_ends_it() {
+    run(|| {
+        let ((c, a), (b, _kept)) = (tcp(), tcp());
+        let feeder = spawn(move || {
+            let chunk = [0; 100_000];
+            while (&c).write_all(&chunk).is_ok() {}
+        });
+        b.set_write_deadline(Some(Instant::now() + Duration::from_millis(100))).unwrap();
+        assert_eq!(copy(&a, &b).unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(a);
+        feeder.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sink_that_is_gone_is_an_error_and_the_pipe_is_not_used_again() {
+    run(|| {
+        for _ in 0..20 {
+            let ((c, a), (b, d)) = (tcp(), tcp());
+            drop(d);
+            let feeder = spawn(move || {
+                let chunk = [7; 100_000];
+                while (&c).write_all(&chunk).is_ok() {}
+            });
+            let e = copy(&a, &b).unwrap_err();
+            assert!(matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{e}");
+            drop(a);
+            feeder.join().unwrap();
+            // What was left in that pipe is not in this stream.
+            let ((c, a), (b, d)) = (tcp(), tcp());
+            through(c, (a, b), d, 500_000, 100_000);
+        }
+    });
+}
+
+#[test]
+fn close_ends_a_copy_that_is_parked_on_its_source() {
+    run(|| {
+        for spliced in [false, true] {
+            let ((mut c, a), (b, d)) = (tcp(), tcp());
+            let handle = a.try_clone().unwrap();
+            let copying = spawn(move || copy(&a, &b));
+            if spliced {
+                c.write_all(&vec![1; 1 << 20]).unwrap();
+                (&d).read_exact(&mut vec![0; 1 << 20]).unwrap();
+            }
+            gosched_runtime::sleep(Duration::from_millis(5));
+            handle.close().unwrap();
+            assert_eq!(copying.join().unwrap().unwrap_err().kind(), ErrorKind::ConnectionAborted);
+        }
+    });
+}
+
+fn temporary(len: u64) -> File {
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let n = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("gosched-copying-{}-{n}", std::process::id()));
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    feed(&mut file, len, 65_536);
+    file
+}
+
+#[test]
+fn a_file_is_sent_from_any_offset_and_its_position_stays() {
+    run(|| {
+        let len = 2_000_000;
+        let mut file = temporary(len);
+        file.rewind().unwrap();
+        for (offset, count) in [(0, len), (0, u64::MAX), (1_999_999, 10), (len, 5), (12_345, 700_000), (3, 0)]
+        {
+            let (out, mut inbound) = tcp();
+            let want = len.saturating_sub(offset).min(count);
+            scope(|s| {
+                let reading = s.spawn(move || {
+                    let mut got = Vec::new();
+                    inbound.read_to_end(&mut got).unwrap();
+                    got
+                });
+                assert_eq!(send_file(&file, &out, offset, count).unwrap(), want);
+                out.shutdown(Shutdown::Write).unwrap();
+                let mut expected = vec![0; want as usize];
+                file.read_exact_at(&mut expected, offset).unwrap();
+                assert!(reading.join().unwrap() == expected, "from {offset}, {count}");
+            });
+            assert_eq!(file.stream_position().unwrap(), 0);
+        }
+    });
+}
+
+#[test]
+fn what_sendfile_refuses_is_read_and_written() {
+    run(|| {
+        // A pipe has no offset to send from: the plain way says so too.
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let file = File::from(std::os::fd::OwnedFd::from(reader));
+        let (out, _in) = tcp();
+        assert!(send_file(&file, &out, 0, 10).is_err());
+        // A file of the kernel's own has no pages.
+        let file = File::open("/proc/self/status").or_else(|_| File::open("Cargo.toml")).unwrap();
+        let (out, mut inbound) = tcp();
+        let n = send_file(&file, &out, 0, 6).unwrap();
+        let mut buf = vec![0; n as usize];
+        inbound.read_exact(&mut buf).unwrap();
+        assert_eq!(n, 6);
+        // An offset beyond all files.
+        assert!(send_file(&file, &out, u64::MAX, 1).is_err());
+    });
+}
+
+/// CPU time of the whole process so far.
+fn cpu() -> Duration {
+    // SAFETY: rusage is integers, for which zero is a value; the call fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    let time = |t: libc::timeval| Duration::from_micros(t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64);
+    time(usage.ru_utime) + time(usage.ru_stime)
+}
+
+/// `cargo test -p gosched-net --release --test copying -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn spliced_against_plain() {
+    const LEN: u64 = 128 << 20;
+    let one = |plain: bool| {
+        let ((c, a), (b, mut d)) = (tcp(), tcp());
+        let feeder = spawn(move || {
+            let chunk = vec![7; 256 << 10];
+            for _ in 0..LEN / chunk.len() as u64 {
+                (&c).write_all(&chunk).unwrap();
+            }
+        });
+        let copying = spawn(move || {
+            let n = if plain { gosched_net::__copy_plain(&a, &b) } else { copy(&a, &b) };
+            assert_eq!(n.unwrap(), LEN);
+        });
+        let mut buf = vec![0; 256 << 10];
+        while d.read(&mut buf).unwrap() > 0 {}
+        feeder.join().unwrap();
+        copying.join().unwrap();
+    };
+    // Several at once, so that no CPU is idle and the time is that of the work.
+    let once = |plain: bool| {
+        let (start, before) = (Instant::now(), cpu());
+        scope(|s| (0..4).for_each(|_| drop(s.spawn(|| one(plain)))));
+        (start.elapsed(), cpu() - before)
+    };
+    run(|| {
+        let (mut wall, mut used) = ([vec![], vec![]], [vec![], vec![]]);
+        for round in 0..18 {
+            let (w, c) = once(round % 2 == 0);
+            wall[round % 2].push(w.as_secs_f64());
+            used[round % 2].push(c.as_secs_f64());
+        }
+        let median = |v: &mut Vec<f64>| {
+            v.sort_by(f64::total_cmp);
+            v[v.len() / 2]
+        };
+        for (what, [plain, spliced]) in [("wall", &mut wall), ("cpu", &mut used)] {
+            let (p, s) = (median(plain), median(spliced));
+            println!("{what}: plain {p:.3} s, spliced {s:.3} s, ratio {:.2}", p / s);
+        }
+    });
+}

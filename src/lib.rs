@@ -45,6 +45,8 @@
 //! goroutine holds a borrow of a thread-local, or a value tied to a thread, across a call that can park. The chapter
 //! [`safety`] has the program that breaks, and the cures.
 
+#[doc(inline)]
+pub use gosched_chan::context;
 pub use gosched_chan::select;
 #[doc(inline)]
 pub use gosched_runtime::{
@@ -59,7 +61,11 @@ pub mod safety {}
 /// Channels and `select!`.
 pub mod chan {
     #[doc(inline)]
-    pub use gosched_chan::*;
+    pub use gosched_chan::{
+        Chan, IntoIter, Iter, Receiver, RecvHandle, RecvTimeoutError, Select, SelectTimeoutError,
+        SelectedOperation, SendError, SendHandle, SendTimeoutError, Sender, TimerChan, TryIter, TryRecvError,
+        TrySelectError, TrySendError, after, never, select, tick,
+    };
 }
 
 /// What the scheduler is doing: stacks and numbers.
@@ -101,11 +107,15 @@ pub mod io {
 /// Locks and other ways to wait for each other.
 pub mod sync {
     #[doc(inline)]
+    pub use gosched_chan::group::Group;
+    #[doc(inline)]
     pub use gosched_runtime::sync::*;
 }
 
-/// Sleeping, and channels that receive the time.
+/// Sleeping, channels that receive the time, and functions called at a time.
 pub mod time {
+    #[doc(inline)]
+    pub use gosched_chan::timer::{Ticker, Timer, after_func};
     #[doc(inline)]
     pub use gosched_chan::{after, tick};
     #[doc(inline)]

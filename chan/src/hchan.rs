@@ -394,6 +394,12 @@ impl<T> Ref<T> {
         self.h.map(|h| unsafe { h.as_ref() })
     }
 
+    /// Whether there are other handles on the channel. "No" stays true as long as nobody clones this one.
+    pub(crate) fn is_shared(&self) -> bool {
+        // Relaxed: nothing is concluded about the channel but that nobody else has it.
+        self.hchan().is_some_and(|h| h.refs.load(Ordering::Relaxed) > 1)
+    }
+
     /// Identity.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *const Hchan {

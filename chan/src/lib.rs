@@ -1,9 +1,10 @@
 //! Go's channels and `select` for gosched.
 //!
 //! [`Chan`] is Go's `chan T`, [`Sender`] and [`Receiver`] its two directions; [`select!`] is the statement, [`Select`] the
-//! case list built at run time; [`after`], [`tick`] and [`never()`] are channels of the clock. Every operation works on a
-//! goroutine, which parks where it must wait, and on any other thread, which blocks. The user's crate is `gosched`, which
-//! has all of this as `gosched::chan`.
+//! case list built at run time; [`after`], [`tick`] and [`never()`] are channels of the clock. On top of them there are
+//! timers and tickers ([`timer`]), contexts ([`context`]), and groups of goroutines that may fail ([`group`]). Every
+//! operation works on a goroutine, which parks where it must wait, and on any other thread, which blocks. The user's crate
+//! is `gosched`, which has all of this as `gosched::chan`, `time`, `context` and `sync`.
 //!
 //! ```
 //! use gosched_chan::{Chan, select};
@@ -44,14 +45,25 @@
 //! slot.rs     a place for a value of unknown type
 //! reflect.rs  Select
 //! time.rs     after, tick, never, TimerChan
+//! timer.rs    Timer, Ticker, after_func
+//! slab.rs     places for values that come and go
+//! cause.rs    why a context is done
+//! heirs.rs    what waits for the end of a context
+//! tree.rs     the tree of contexts: how it is cancelled and freed
+//! context.rs  Context
+//! group.rs    Group
 //! ```
 //! A value's journey: handle → send → hchan → sudog → (park) → recv.
 
 mod buf;
+mod cause;
 mod close;
+pub mod context;
 mod error;
+pub mod group;
 mod handle;
 mod hchan;
+mod heirs;
 mod iter;
 mod macros;
 mod recv;
@@ -59,9 +71,12 @@ mod reflect;
 mod scase;
 mod select;
 mod send;
+mod slab;
 mod slot;
 mod sudog;
 mod time;
+pub mod timer;
+mod tree;
 
 pub use error::{
     RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySelectError,

@@ -29,7 +29,8 @@
 //!   starttimer   timers for everybody
 //!   findrunnable the search                              schedule     the loop
 //!   park         THE SEAM: gopark, goready               newproc      go, spawn, JoinHandle
-//!   sleep        sleep, sleep_until                      sema, sync/  locks over the seam
+//!   sleep        sleep, sleep_until                      after_func   functions called at a time
+//!   sema, sync/  locks over the seam
 //!   scope        goroutines that borrow                  sysmon       the watchman
 //!   debug        stacks and numbers
 //!   boot         run, Config, procresize
@@ -37,6 +38,8 @@
 //! Three journeys to follow: a goroutine (newproc → runq → wake → findrunnable → schedule → coro → park → schedule), a
 //! value (the channel crate), readiness (the net crate).
 
+#[cfg(not(gosched_loom))]
+mod after_func;
 #[cfg(not(gosched_loom))]
 mod allgs;
 #[cfg(not(gosched_loom))]
@@ -135,9 +138,10 @@ pub mod poller {
     }
 }
 
-/// Timers for other crates: a function called at a time.
+/// Timers for other crates: a callback on the scheduler's stack, or a function in a goroutine of its own.
 #[cfg(not(gosched_loom))]
 pub mod timer {
+    pub use crate::after_func::{FuncTimer, after_func, after_func_at};
     pub use crate::starttimer::{TimerFn, TimerId, timer_add, timer_del};
 }
 

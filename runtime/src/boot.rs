@@ -17,7 +17,9 @@ use crate::newproc::{GoExit, spawn_unchecked};
 use crate::procresize::{MAX_PROCS, procresize};
 use crate::sched::{MSTART, SCHED};
 use crate::sys::Regs;
-use crate::{allgs, clock, procresize, rand, scavenge, schedule, stack, sys, sysmon, traceback};
+use crate::{
+    allgs, clock, debug, procresize, rand, scavenge, schedtrace, schedule, stack, sys, sysmon, traceback,
+};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::panic::Location;
@@ -70,6 +72,7 @@ pub struct Config {
     procs: Option<usize>,
     stack_size: Option<usize>,
     max_threads: Option<usize>,
+    sigquit: Option<bool>,
 }
 
 impl Config {
@@ -95,6 +98,13 @@ impl Config {
     /// `fatal error: thread exhaustion` (Go: `debug.SetMaxThreads`).
     pub fn max_threads(mut self, n: usize) -> Config {
         self.max_threads = Some(n);
+        self
+    }
+
+    /// Whether SIGQUIT prints every goroutine's stack and ends the process with status 2, as in Go (it does, unless the
+    /// program has a handler for it). Fixed by the first `run`.
+    pub fn sigquit(mut self, on: bool) -> Config {
+        self.sigquit = Some(on);
         self
     }
 
@@ -236,6 +246,10 @@ fn schedinit(config: &Config) {
         if let Some(ms) = godebug("scavenge").and_then(|s| s.parse().ok()) {
             scavenge::set_interval(ms);
         }
+        if let Some(ms) = godebug("schedtrace").and_then(|s| s.parse().ok()) {
+            let detail = godebug("scheddetail").and_then(|s| s.parse::<u32>().ok());
+            schedtrace::set(ms, detail.unwrap_or(0) > 0);
+        }
         if let Some(n) = godebug("cpus").and_then(|s| s.parse().ok()) {
             sys::cpu::set_test_cpus(n);
         }
@@ -253,6 +267,9 @@ fn schedinit(config: &Config) {
         let (procs, said) = wanted_procs(config.procs);
         procresize::set_follow(!said);
         procresize(procs);
+        if scavenge::start(print_stacks_at_quit) && config.sigquit.unwrap_or(true) {
+            sys::quit::install(scavenge::quit);
+        }
         // Release: pairs with the Acquire in `timer_add`.
         SCHED.started.store(true, Ordering::Release);
         std::thread::Builder::new()
@@ -260,6 +277,12 @@ fn schedinit(config: &Config) {
             .spawn(sysmon::sysmon)
             .expect("gosched: no thread for sysmon");
     });
+}
+
+/// What SIGQUIT shows before the end.
+fn print_stacks_at_quit() {
+    let text = format!("SIGQUIT: quit\n\n{}\n", debug::stacks());
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Puts the goroutine's header in front of what the panic hook prints.

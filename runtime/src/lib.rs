@@ -32,7 +32,7 @@
 //!   sleep        sleep, sleep_until                      after_func   functions called at a time
 //!   sema, sync/  locks over the seam
 //!   scope        goroutines that borrow                  sysmon       the watchman
-//!   debug        stacks and numbers
+//!   debug        stacks and numbers                      schedtrace   a line now and then
 //!   boot         run, Config, procresize
 //! ```
 //! Three journeys to follow: a goroutine (newproc → runq → wake → findrunnable → schedule → coro → park → schedule), a
@@ -90,6 +90,8 @@ mod runq;
 mod scavenge;
 #[cfg(not(gosched_loom))]
 mod sched;
+#[cfg(not(gosched_loom))]
+mod schedtrace;
 #[cfg(not(gosched_loom))]
 mod schedule;
 #[cfg(not(gosched_loom))]

@@ -30,9 +30,34 @@ use crate::{stack, sys};
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+/// A flag with one writer at a time that others may look at.
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    #[inline]
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, v: bool) {
+        self.0.store(v, Ordering::Relaxed);
+    }
+
+    /// Sets it, and gives what it was.
+    #[inline]
+    pub(crate) fn replace(&self, v: bool) -> bool {
+        let was = self.get();
+        self.set(v);
+        was
+    }
+}
 
 pub(crate) struct M {
+    /// The number of its thread; another one when it gets another thread.
+    id: AtomicU64,
     /// Whether it is inside the runtime, and who decides about its P.
     pub(crate) handshake: Handshake,
     /// The P that it holds, or null. Its own while it is inside the runtime; otherwise the thief's to change.
@@ -44,7 +69,7 @@ pub(crate) struct M {
     /// The M made before this one.
     older: Option<&'static M>,
     /// Looks for work; counted in `Spinning` (Go: nmspinning). Its own, except that a waker sets it before `notewakeup`.
-    pub(crate) spinning: Cell<bool>,
+    pub(crate) spinning: Flag,
     /// Where it sleeps without work.
     pub(crate) park: Note,
     /// The P that it gets when it is woken; none: its thread is to end. Written by the waker before `notewakeup`.
@@ -73,12 +98,13 @@ impl M {
     pub(crate) fn new() -> &'static M {
         let mut newest = NEWEST.lock();
         let m: &'static M = Box::leak(Box::new(M {
+            id: AtomicU64::new(0),
             quiet: AtomicBool::new(true),
             older: *newest,
             handshake: Handshake::new(),
             p: AtomicPtr::new(std::ptr::null_mut()),
             curg: AtomicPtr::new(std::ptr::null_mut()),
-            spinning: Cell::new(false),
+            spinning: Flag(AtomicBool::new(false)),
             park: Note::new(),
             nextp: Cell::new(None),
             altstack: Cell::new(None),
@@ -92,6 +118,14 @@ impl M {
     pub(crate) fn for_each(f: impl FnMut(&'static M)) {
         let newest = *NEWEST.lock();
         std::iter::successors(newest, |m| m.older).for_each(f);
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_id(&self, id: u64) {
+        self.id.store(id, Ordering::Relaxed);
     }
 
     pub(crate) fn quiet(&self) -> bool {

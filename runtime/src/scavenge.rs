@@ -1,9 +1,11 @@
 //! The scavenger: gives back what a burst has left behind (Go: runtime/mgcscavenge.go, in spirit).
 //!
 //! A thread of its own, because a round may take a while (a million dead goroutines: some 0.3 s of cache misses and
-//! `madvise`), and sysmon must not be away for that long. It is made when there is first something to do, sleeps on its note
-//! otherwise, and is sent on a round by sysmon, once a second as long as there is something left. Where no thread can be
-//! had sysmon goes on the round itself.
+//! `madvise`), and sysmon must not be away for that long. It sleeps on its note, and is sent on a round by sysmon, once a
+//! second as long as there is something left. Where no thread can be had sysmon goes on the round itself.
+//!
+//! The same thread prints all stacks and ends the process on SIGQUIT (Go does so): a signal handler can do nothing but
+//! wake somebody, and this one is waiting anyway.
 //!
 //! ```text
 //!   what                          goes back when
@@ -18,7 +20,7 @@
 use crate::glist::GQueue;
 use crate::note::Note;
 use crate::sched::SCHED;
-use crate::{allgs, idle, stack};
+use crate::{allgs, idle, stack, sys};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -41,8 +43,12 @@ pub(crate) fn set_interval(ms: u32) {
 
 struct Scavenger {
     note: Note,
-    /// On a round, or asked to go on one.
+    /// Awake, or about to be: who turns it to true wakes it.
     busy: AtomicBool,
+    /// On its next waking it shall call `on_quit`.
+    quit: AtomicBool,
+    /// Prints all stacks (debug.rs, above this file: handed over at start).
+    on_quit: fn(),
 }
 
 /// Made with its thread. `None` inside: there is no thread.
@@ -64,22 +70,47 @@ pub(crate) fn threads() -> usize {
     usize::from(SCAVENGER.get().is_some_and(Option::is_some))
 }
 
-/// Goes on a round, or sends the thread. By sysmon.
-pub(crate) fn go() {
-    let thread = SCAVENGER.get_or_init(|| {
-        let s: &'static Scavenger =
-            Box::leak(Box::new(Scavenger { note: Note::new(), busy: AtomicBool::new(false) }));
-        let builder = std::thread::Builder::new().name("gosched-scavenger".into()).stack_size(64 << 10);
+/// Makes the thread, once. False: it could not be had. `on_quit` is called on it for SIGQUIT.
+pub(crate) fn start(on_quit: fn()) -> bool {
+    let made = SCAVENGER.get_or_init(|| {
+        let s: &'static Scavenger = Box::leak(Box::new(Scavenger {
+            note: Note::new(),
+            busy: AtomicBool::new(false),
+            quit: AtomicBool::new(false),
+            on_quit,
+        }));
+        let builder = std::thread::Builder::new().name("gosched-scavenger".into()).stack_size(256 << 10);
         builder.spawn(move || scavenge_when_told(s)).ok().map(|_| s)
     });
-    match thread {
-        // Acquire: pairs with the Release below; the note is clear again.
-        Some(s) => {
-            if !s.busy.swap(true, Ordering::Acquire) {
-                s.note.notewakeup();
-            }
+    made.is_some()
+}
+
+/// Goes on a round, or sends the thread. By sysmon.
+pub(crate) fn go() {
+    match SCAVENGER.get() {
+        Some(Some(s)) => s.wake(),
+        _ => round(),
+    }
+}
+
+/// Has all stacks printed, and the process ended with status 2. Async-signal-safe.
+pub(crate) fn quit() {
+    match SCAVENGER.get() {
+        Some(Some(s)) => {
+            s.quit.store(true, Ordering::Relaxed);
+            s.wake();
         }
-        None => round(),
+        _ => sys::quit::exit(),
+    }
+}
+
+impl Scavenger {
+    fn wake(&self) {
+        // AcqRel: pairs with itself below. Either that thread has turned it to false and its note is clear again, or it
+        // will, and sees then what was written before this.
+        if !self.busy.swap(true, Ordering::AcqRel) {
+            self.note.notewakeup();
+        }
     }
 }
 
@@ -88,9 +119,15 @@ fn scavenge_when_told(s: &'static Scavenger) {
     loop {
         s.note.notesleep();
         s.note.noteclear();
-        round();
-        // Release: pairs with the Acquire in `go`.
-        s.busy.store(false, Ordering::Release);
+        if !s.quit.load(Ordering::Relaxed) {
+            round();
+        }
+        // AcqRel: pairs with the swap in `wake`.
+        s.busy.swap(false, Ordering::AcqRel);
+        if s.quit.load(Ordering::Relaxed) {
+            (s.on_quit)();
+            sys::quit::exit();
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //!             round: take it from its M (handshake.rs) and hand it to another
 //!   once a second: send the scavenger, if there is memory to give back (scavenge.rs); follow the CPUs that the process
 //!             may use (procresize.rs)
+//!   schedtrace  a line about the scheduler, if `GODEBUG` asks for it (schedtrace.rs)
 //! ```
 //! A time slice of 10 ms in which *several* goroutines ran, each made runnable by the one before (runnext inherits), needs
 //! no such force: the P comes by the scheduler often enough to be asked. It is told to put the next one to the end.
@@ -23,7 +24,7 @@ use crate::m::M;
 use crate::netpoll::{self, PollWait, ReadyList};
 use crate::p::{P, Pstatus};
 use crate::sched::SCHED;
-use crate::{checkdead, procresize, scavenge, wake};
+use crate::{checkdead, procresize, scavenge, schedtrace, wake};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -68,7 +69,7 @@ pub(crate) fn sysmon() {
     let mut idle_rounds = 0; // rounds that found nothing to do
     let mut quiet_rounds = 0; // rounds with every P idle
     let mut delay = MIN_SLEEP;
-    let (mut next_scavenge, mut next_second) = (0, 0);
+    let (mut next_scavenge, mut next_second, mut next_trace) = (0, 0, 0);
     loop {
         let all_idle = SCHED.spin.idle_ps() == SCHED.procs();
         delay = match idle_rounds {
@@ -81,7 +82,7 @@ pub(crate) fn sysmon() {
         };
         std::thread::sleep(delay);
         quiet_rounds = if all_idle { quiet_rounds + 1 } else { 0 };
-        if quiet_rounds > IDLE_ROUNDS {
+        if quiet_rounds > IDLE_ROUNDS && schedtrace::every().is_none() {
             let until = scavenge::has_surplus().then(|| Instant::now() + scavenge::interval());
             if sleep_while_idle(until) {
                 quiet_rounds = 0;
@@ -95,6 +96,12 @@ pub(crate) fn sysmon() {
             if scavenge::has_surplus() {
                 scavenge::go();
             }
+        }
+        if let Some(every) = schedtrace::every()
+            && now >= next_trace
+        {
+            next_trace = now + every;
+            schedtrace::trace(now);
         }
         if now >= next_second {
             next_second = now + SECOND_NS;

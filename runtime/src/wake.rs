@@ -125,6 +125,7 @@ fn newm(p: &'static P, spinning: bool) {
         );
     }
     let m = m.unwrap_or_else(M::new);
+    m.set_id(id);
     m.spinning.set(spinning);
     m.nextp.set(Some(p));
     let mstart = *MSTART.get().expect("handed over at start");

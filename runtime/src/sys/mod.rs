@@ -6,6 +6,7 @@
 //!   barrier     membarrier: a fence on every thread, paid by one           linux | none (then every thread pays)
 //!   cpu         how many CPUs, the cgroup's quota, threads of the process  linux | portable
 //!   fault       the SIGSEGV handler and the stack it runs on               unix
+//!   quit        the SIGQUIT handler                                      unix
 //!   regs        the registers to unwind a stack from                       x86-64, aarch64 | none
 //!   modules     the loaded objects and their unwind tables                 ELF | none
 //! ```
@@ -36,6 +37,9 @@ pub(crate) mod cpu;
 
 #[cfg(not(gosched_loom))]
 pub(crate) mod fault;
+
+#[cfg(not(gosched_loom))]
+pub(crate) mod quit;
 
 #[cfg(not(gosched_loom))]
 mod regs;

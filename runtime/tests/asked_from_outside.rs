@@ -1,0 +1,153 @@
+//! What the environment and a signal ask of the scheduler: SIGQUIT prints all stacks and ends the process; GODEBUG prints a
+//! line now and then.
+//!
+//! The tests start themselves again.
+
+use gosched_runtime::debug::stats;
+use gosched_runtime::sync::Semaphore;
+use gosched_runtime::{Builder, Config, sleep, spawn};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+const CHILD: &str = "GOSCHED_TEST_ASKED";
+
+fn start(test: &str, kind: &str, godebug: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, kind)
+        .env("GODEBUG", godebug)
+        .env("GOMAXPROCS", "2")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Reads stdout up to a line of the child's.
+fn wait_for_line(child: &mut Child, line: &str) {
+    let mut out = BufReader::new(child.stdout.as_mut().unwrap());
+    let mut got = String::new();
+    while out.read_line(&mut got).unwrap() > 0 {
+        if got.contains(line) {
+            return;
+        }
+        got.clear();
+    }
+    panic!("the child ended before it said {line:?}");
+}
+
+fn signal(child: &Child, signal: i32) {
+    // SAFETY: a signal to a child that has not been waited for.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+}
+
+fn stderr_of(child: &mut Child) -> String {
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    said
+}
+
+/// Some goroutines that wait, one that spins, and a main goroutine that sleeps.
+fn waits(config: Config, how_many: usize) {
+    // SAFETY: no goroutine here parks while it holds a value tied to a thread.
+    unsafe {
+        config.run(|| {
+            let gate = Arc::new(Semaphore::new(0));
+            let alive = Arc::new(AtomicUsize::new(0));
+            for i in 0..how_many {
+                let (gate, alive) = (gate.clone(), alive.clone());
+                let b = Builder::new().name(format!("waiter {i}"));
+                b.spawn(move || {
+                    alive.fetch_add(1, Relaxed);
+                    drop(gate.acquire());
+                })
+                .unwrap();
+            }
+            let spins = alive.clone();
+            spawn(move || {
+                spins.fetch_add(1, Relaxed);
+                loop {
+                    std::hint::spin_loop()
+                }
+            });
+            spawn(move || {
+                // The main goroutine as well.
+                while alive.load(Relaxed) <= how_many || stats().waiting <= how_many {
+                    sleep(Duration::from_millis(1));
+                }
+                println!("ready");
+            });
+            drop(gate.acquire());
+        })
+    };
+}
+
+#[test]
+fn sigquit_prints_all_stacks_and_ends_with_2() {
+    const NAME: &str = "sigquit_prints_all_stacks_and_ends_with_2";
+    match std::env::var(CHILD).as_deref() {
+        Ok("off") => return waits(Config::new().sigquit(false), 3),
+        Ok(n) => return waits(Config::new(), n.parse().unwrap()),
+        Err(_) => {}
+    }
+    use std::os::unix::process::ExitStatusExt;
+    for n in [3, 20_000] {
+        let mut child = start(NAME, &n.to_string(), "");
+        wait_for_line(&mut child, "ready");
+        signal(&child, libc::SIGQUIT);
+        let said = stderr_of(&mut child);
+        let start = &said[..said.len().min(3000)];
+        assert_eq!(child.wait().unwrap().code(), Some(2), "{start}");
+        assert!(said.starts_with("SIGQUIT: quit\n\ngoroutine 1 [semacquire]:\n"), "{start}");
+        assert!(said.contains("\"waiter 0\" [semacquire]:") && said.contains("[running]:"), "{start}");
+        if n > 1000 {
+            assert!(said.contains("more goroutines are at the same place"), "{start}");
+        }
+    }
+    let mut child = start(NAME, "off", "");
+    wait_for_line(&mut child, "ready");
+    signal(&child, libc::SIGQUIT);
+    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGQUIT));
+}
+
+/// What a child has said when three traces are complete; ends it.
+fn traces(child: &mut Child) -> String {
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while said.matches("SCHED ").count() < 4 {
+        assert!(err.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    said
+}
+
+#[test]
+fn schedtrace_prints_go_s_lines() {
+    if std::env::var_os(CHILD).is_some() {
+        return waits(Config::new(), 3);
+    }
+    let mut child = start("schedtrace_prints_go_s_lines", "1", "schedtrace=20,scheddetail=1");
+    wait_for_line(&mut child, "ready");
+    let said = traces(&mut child);
+    let lines: Vec<&str> = said.lines().filter(|l| l.starts_with("SCHED ")).collect();
+    assert!(lines.len() > 2, "{said}");
+    let last = lines.last().unwrap();
+    for field in
+        ["gomaxprocs=2", " idleprocs=", " threads=", " spinningthreads=", " idlethreads=", " runqueue="]
+    {
+        assert!(last.contains(field), "{last}");
+    }
+    for detail in ["  P0: status=", "  P1: status=", "  M0: p=", "status=4(semacquire)", "status=2()"] {
+        assert!(said.contains(detail), "{detail} in {said}");
+    }
+
+    let mut child = start("schedtrace_prints_go_s_lines", "1", "schedtrace=20");
+    wait_for_line(&mut child, "ready");
+    let said = traces(&mut child);
+    let last = said.lines().rfind(|l| l.starts_with("SCHED ")).expect("a line");
+    assert!(last.contains("runqueue=") && last.ends_with(']') && !said.contains("  P0:"), "{said}");
+}

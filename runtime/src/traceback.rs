@@ -162,43 +162,58 @@ pub(crate) struct Symbols {
     known: HashMap<usize, Vec<String>>,
 }
 
-/// Frames between the scheduler and the goroutine's own function, and those of the way into a park.
-fn is_ours(name: &str) -> bool {
-    const HIDDEN: &[&str] = &[
-        "gosched_runtime::newproc::",
-        "gosched_runtime::boot::",
-        "gosched_runtime::coro::",
-        "gosched_runtime::g::",
-        "gosched_runtime::park::",
-        "gosched_runtime::syscall::park_on_thread_slow",
-        "gosched_runtime::syscall::wait_for_p",
-        "gosched_runtime::syscall::exitsyscall",
-        "gosched_runtime::sys::",
-        "gosched_runtime::wake::",
-        "gosched_runtime::note::",
-        "gosched_runtime::scope::",
-        "gosched_runtime::sema::",
-        "gosched_runtime::sleep::sleep_g",
-        "gosched_runtime::sync::queue::",
-        "gosched_chan::hchan::",
-        "gosched_chan::send::",
-        "gosched_chan::recv::",
-        "gosched_chan::select::",
-        "gosched_net::parkword::",
-        "gosched_net::polldesc::",
-        "corosensei::",
-        "stack_init_trampoline",
-        "core::ops::function::",
-        "std::panicking::",
-        "std::panic::",
-        "core::panic::unwind_safe::",
-        "<core::panic::unwind_safe::",
-        "__rust_try",
-        "std::sys::backtrace::",
+/// Whether a frame lies between the scheduler and the goroutine's own function, or on the way into a park. Told by its
+/// file, because an inlined function has no path to its name where there are line tables only; where there is no file
+/// either, by its name.
+fn is_ours(name: &str, file: Option<&str>) -> bool {
+    let Some(file) = file else {
+        return ["gosched_runtime::", "corosensei::", "stack_init_trampoline", "__rust_try", "std::panic"]
+            .iter()
+            .any(|h| name.starts_with(h));
+    };
+    const STD: &[&str] = &[
+        "library/core/src/ops/function.rs",
+        "library/core/src/panic/unwind_safe.rs",
+        "library/std/src/panic.rs",
+        "library/std/src/panicking.rs",
+        "library/std/src/sys/backtrace.rs",
+        "library/alloc/src/boxed.rs",
     ];
-    // Methods of a trait are shown as <type as trait>::method.
-    let name = name.strip_prefix('<').filter(|n| n.starts_with("gosched_")).unwrap_or(name);
-    HIDDEN.iter().any(|h| name.starts_with(h))
+    const RUNTIME: &[&str] = &[
+        "boot",
+        "coro",
+        "g",
+        "newproc",
+        "note",
+        "park",
+        "scope",
+        "sema",
+        "sleep",
+        "sync/queue",
+        "syscall",
+        "sys/regs",
+        "sys/futex_linux",
+        "sys/futex_portable",
+        "wake",
+    ];
+    const CHAN: &[&str] = &["hchan", "send", "recv", "scase", "select", "sudog"];
+    const NET: &[&str] = &["parkword", "polldesc", "fdmutex"];
+    if file.contains("/corosensei-") || name == "stack_init_trampoline" {
+        return true;
+    }
+    if file.starts_with("/rustc/") || file.contains("/lib/rustlib/src/") {
+        return STD.iter().any(|f| file.ends_with(f));
+    }
+    // This crate is `…/runtime/src/` in its workspace, `…/gosched-runtime-1.2.3/src/` elsewhere.
+    let Some((dir, rest)) = file.rsplit_once("/src/") else { return false };
+    let module = rest.trim_end_matches(".rs");
+    let here = file!().rsplit_once("/src/").map_or("", |(dir, _)| dir);
+    let sibling = |name: &str| match here.strip_suffix("runtime") {
+        Some(workspace) => dir.ends_with(&format!("{workspace}{name}")),
+        None => dir.rsplit('/').next().is_some_and(|d| d.starts_with(&format!("gosched-{name}-"))),
+    };
+    let listed = |list: &[&str]| list.contains(&module);
+    sibling("runtime") && listed(RUNTIME) || sibling("chan") && listed(CHAN) || sibling("net") && listed(NET)
 }
 
 impl Symbols {
@@ -214,12 +229,13 @@ impl Symbols {
             let mut frames = Vec::new();
             backtrace::resolve(pc as *mut _, |s| {
                 let name = s.name().map_or_else(|| format!("{pc:#x}"), |n| format!("{n:#}"));
-                if !all && is_ours(&name) {
+                let file = s.filename().map(|f| f.to_string_lossy().into_owned());
+                if !all && is_ours(&name, file.as_deref()) {
                     return;
                 }
                 let mut frame = name;
-                if let Some(file) = s.filename() {
-                    let _ = write!(frame, "\n\t{}:{}", file.display(), s.lineno().unwrap_or(0));
+                if let Some(file) = file {
+                    let _ = write!(frame, "\n\t{file}:{}", s.lineno().unwrap_or(0));
                 }
                 frames.push(frame);
             });

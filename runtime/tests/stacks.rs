@@ -63,10 +63,10 @@ fn each_goroutine_is_shown_with_what_it_does() {
             wait_for("large", || shown("large", "[semacquire]:"));
             let all = stacks();
             let deep = entry(&all, "deep").unwrap();
-            assert_eq!(deep.matches("stacks::deep_down\n").count(), 11, "{deep}");
+            assert_eq!(deep.matches("deep_down\n").count(), 11, "{deep}");
             assert!(deep.contains("created by goroutine") && deep.contains("stacks.rs"), "{deep}");
             let locked = entry(&all, "locked to its thread").unwrap();
-            assert_eq!(locked.matches("stacks::deep_down\n").count(), 4, "{locked}");
+            assert_eq!(locked.matches("deep_down\n").count(), 4, "{locked}");
             let large = entry(&all, "large").unwrap();
             assert!(large.contains("...") && large.contains("frames elided..."), "{large}");
             assert!(all.lines().next().unwrap().ends_with("[running]:"), "{all}");

@@ -67,7 +67,7 @@ fn both_panics_are_named_and_the_program_goes_on() {
     let mut ids = Vec::new();
     for message in ["\nsend on closed channel\n", "\nclose of closed channel\n"] {
         let (before, _) = failed.split_once(message).unwrap_or_else(|| panic!("no {message:?} in: {failed}"));
-        let (_, after) = before.rsplit_once("goroutine ").expect("a line that names the goroutine");
+        let (_, after) = before.rsplit_once("\ngoroutine ").expect("a line that names the goroutine");
         let id: String = after.chars().take_while(char::is_ascii_digit).collect();
         assert!(after.contains("send-on-closed.rs"), "where it was started: {after}");
         ids.push(id.parse::<u64>().unwrap());

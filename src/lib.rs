@@ -58,6 +58,12 @@ pub use gosched_runtime::{
 #[doc = include_str!("../docs/safety.md")]
 pub mod safety {}
 
+#[doc = include_str!("../docs/coming-from-go.md")]
+pub mod coming_from_go {}
+
+#[doc = include_str!("../docs/coming-from-tokio-and-threads.md")]
+pub mod coming_from_tokio_and_threads {}
+
 /// Channels and `select!`.
 pub mod chan {
     #[doc(inline)]

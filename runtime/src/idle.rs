@@ -120,10 +120,10 @@ pub(crate) fn take_unused_ms(locked: &mut Locked) -> Option<&'static M> {
     last.link.take()
 }
 
-/// For sysmon: whether the scavenger's rounds will find something here.
+/// For sysmon: whether the scavenger's rounds will find threads to let go. What idle Ps keep is no reason for a round, but
+/// goes in one that has another.
 pub(crate) fn has_surplus(locked: &Locked) -> bool {
-    let ps = std::iter::successors(locked.pidle, |p| p.link.get());
-    locked.nmidle > ms_to_keep() || ps.into_iter().any(|p| !p.flushed.get())
+    locked.nmidle > ms_to_keep()
 }
 
 /// Gives `p` to `m`, for good until `releasep` or the thief. The caller owns `p`, and `m` holds none.

@@ -55,6 +55,7 @@ impl Flag {
     }
 }
 
+#[repr(align(128))] // two cache lines: Ms of different cores share none
 pub(crate) struct M {
     /// The number of its thread; another one when it gets another thread.
     id: AtomicU64,

@@ -409,3 +409,23 @@ fn a_million_timers() {
         assert!(far.iter().all(|t| !t.stop()));
     });
 }
+
+#[test]
+fn its_goroutine_is_shown_as_started_where_the_timer_was_made() {
+    // SAFETY: no goroutine here parks while it holds a value tied to a thread.
+    let all = unsafe {
+        gosched::run(|| {
+            let (stacks, told) = (gosched::chan::Chan::new(0), gosched::chan::Chan::new(0));
+            let (theirs, stop) = (stacks.clone(), told.clone());
+            gosched::time::after_func(std::time::Duration::ZERO, move || {
+                theirs.send(gosched::debug::stacks());
+                stop.recv();
+            });
+            let all: String = stacks.recv().unwrap();
+            told.send(());
+            all
+        })
+    };
+    let own = all.split("\n\n").next().unwrap();
+    assert!(own.contains("[running]:") && own.contains("created at tests/function_timers.rs"), "{own}");
+}

@@ -154,6 +154,7 @@ impl fmt::Debug for Timer {
 /// assert!(!t.stop());
 /// # }) };
 /// ```
+#[track_caller]
 pub fn after_func<F: FnOnce() + Send + 'static>(d: Duration, f: F) -> Timer {
     Timer(Kind::Func(timer::after_func(d, f)))
 }

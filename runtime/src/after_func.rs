@@ -39,11 +39,12 @@
 //! Under the lock nothing parks and no user code runs. Lock order: Inner, then a heap, then the scheduler; callbacks run
 //! with none of them held.
 
-use crate::newproc::go;
+use crate::newproc::go_at;
 use crate::starttimer::{TimerId, timer_add, timer_del};
 use parking_lot::Mutex;
 use std::fmt;
 use std::mem;
+use std::panic::Location;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,6 +66,8 @@ struct State<F> {
 
 struct Inner<F> {
     state: Mutex<State<F>>,
+    /// Where the timer was made: the goroutine is shown as started there.
+    site: &'static Location<'static>,
 }
 
 /// An `Inner` of whatever function.
@@ -150,7 +153,8 @@ unsafe fn fire<F: FnOnce() + Send + 'static>(inner: *mut (), epoch: u64) {
         }
         state.phase = Phase::Fired;
     }
-    go(move || {
+    let site = inner.site;
+    go_at(site, move || {
         let f = inner.state.lock().f.take();
         drop(inner);
         if let Some(f) = f {
@@ -258,6 +262,7 @@ impl fmt::Debug for FuncTimer {
 /// drop(called.acquire());
 /// # }) };
 /// ```
+#[track_caller]
 pub fn after_func<F: FnOnce() + Send + 'static>(d: Duration, f: F) -> FuncTimer {
     start(Instant::now().checked_add(d), f)
 }
@@ -277,12 +282,15 @@ pub fn after_func<F: FnOnce() + Send + 'static>(d: Duration, f: F) -> FuncTimer 
 /// drop(called.acquire());
 /// # }) };
 /// ```
+#[track_caller]
 pub fn after_func_at<F: FnOnce() + Send + 'static>(when: Instant, f: F) -> FuncTimer {
     start(Some(when), f)
 }
 
+#[track_caller]
 fn start<F: FnOnce() + Send + 'static>(when: Option<Instant>, f: F) -> FuncTimer {
-    let inner = Arc::new(Inner { state: Mutex::new(State { phase: Phase::Idle, epoch: 0, f: Some(f) }) });
+    let state = Mutex::new(State { phase: Phase::Idle, epoch: 0, f: Some(f) });
+    let inner = Arc::new(Inner { state, site: Location::caller() });
     inner.clone().set(when);
     FuncTimer { inner }
 }

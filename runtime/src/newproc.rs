@@ -59,6 +59,12 @@ pub fn go<F: FnOnce() + Send + 'static>(f: F) {
     unsafe { newproc(f, None, Location::caller()) };
 }
 
+/// `go`, for a goroutine that is to be shown as started elsewhere.
+pub(crate) fn go_at<F: FnOnce() + Send + 'static>(site: &'static Location<'static>, f: F) {
+    // SAFETY: the closure borrows nothing.
+    unsafe { newproc(f, None, site) };
+}
+
 /// Go's `go` statement: `go!({ block })` or `go!(move || expression)`. The block moves what it names.
 ///
 /// ```

@@ -2,7 +2,7 @@
 mod common;
 use common::*;
 use gosched_chan::{Chan, select};
-use gosched_os::signal::{self, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, Signal};
+use gosched_os::signal::{self, SIGHUP, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, Signal};
 use gosched_runtime::{sleep, spawn};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -90,6 +90,21 @@ fn a_channel_that_is_full_misses_and_holds_nobody_up() {
         full.close();
         kill(SIGUSR1);
         assert_eq!(other.recv(), Some(SIGUSR1));
+    });
+}
+
+#[test]
+fn sigquit_belongs_to_whoever_asks_for_it() {
+    // Else the scheduler prints all stacks and ends the process.
+    if !alone("sigquit_belongs_to_whoever_asks_for_it") {
+        return;
+    }
+    run(|| {
+        let rx = signal::notify(&[SIGQUIT]);
+        for _ in 0..3 {
+            kill(SIGQUIT);
+            assert_eq!(rx.recv(), Some(SIGQUIT));
+        }
     });
 }
 

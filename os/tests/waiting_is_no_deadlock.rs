@@ -1,5 +1,5 @@
 //! Whoever waits for a signal, a child or a line of input is not deadlocked; whoever waits for nothing is, also after signals
-//! were asked for and stopped (`--ignored`). Each case is a process of its own without any thread but the scheduler's.
+//! were asked for and stopped. Each case is a process of its own without any thread but the scheduler's.
 
 use gosched_chan::Chan;
 use gosched_os::process::Command;
@@ -88,11 +88,7 @@ fn main() {
     assert_ends_well(&case("signal", terminate), "SIGTERM\n");
     assert_ends_well(&case("process", |_, _| ()), "true\n");
     assert_ends_well(&case("stdin", |_, to| to.write_all(b"a line\n").unwrap()), "a line\n");
-    // `cargo test -p gosched-os --test waiting_is_no_deadlock -- --ignored`: the detector sees these, though not every time
-    // yet.
-    if std::env::args().any(|a| a == "--ignored") {
-        assert_deadlock(&case("nothing", |_, _| ()));
-        assert_deadlock(&case("stopped", |_, _| ()));
-    }
+    assert_deadlock(&case("nothing", |_, _| ()));
+    assert_deadlock(&case("stopped", |_, _| ()));
     println!("waiting is no deadlock: ok");
 }

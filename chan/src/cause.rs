@@ -9,6 +9,14 @@ use std::io;
 use std::sync::Arc;
 
 /// Why a context is done, in the words of whoever ended it: any error, shared by all contexts that ended with it.
+///
+/// ```
+/// use gosched_chan::context::{Cause, Context};
+/// let (ctx, cancel) = Context::background().with_cancel_cause();
+/// cancel.cancel("disk full");
+/// let cause: Option<Cause> = ctx.cause();
+/// assert_eq!(cause.unwrap().to_string(), "disk full");
+/// ```
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
 /// The way in which a context ended: [`Context::err`](crate::context::Context::err).

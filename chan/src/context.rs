@@ -47,6 +47,8 @@ use std::time::{Duration, Instant};
 
 /// A handle on a node of the tree of contexts; cloning makes another one. See the [module](self). Go: `context.Context`.
 ///
+/// No method parks: what waits is a receive from [`done`](Context::done).
+///
 /// ```
 /// use gosched_chan::context::Context;
 /// let (ctx, cancel) = Context::background().with_value("request 7").with_cancel();
@@ -387,7 +389,7 @@ impl CancelFunc {
 
 impl CancelCauseFunc {
     /// [`CancelFunc::cancel`] that says why, to the context and all below it. The first cause counts: also one that came
-    /// with the end of a parent.
+    /// with the end of a parent. Never parks. O(contexts below).
     ///
     /// # Panics
     /// As [`CancelFunc::cancel`].

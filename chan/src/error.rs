@@ -108,6 +108,11 @@ pub struct SelectTimeoutError;
 
 impl<T> SendError<T> {
     /// The value that was not sent.
+    ///
+    /// ```
+    /// use gosched_chan::SendError;
+    /// assert_eq!(SendError(7).into_inner(), 7);
+    /// ```
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -115,6 +120,11 @@ impl<T> SendError<T> {
 
 impl<T> TrySendError<T> {
     /// The value that was not sent.
+    ///
+    /// ```
+    /// use gosched_chan::TrySendError;
+    /// assert_eq!(TrySendError::Full(7).into_inner(), 7);
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             TrySendError::Full(v) | TrySendError::Closed(v) => v,
@@ -122,11 +132,22 @@ impl<T> TrySendError<T> {
     }
 
     /// Whether the channel was full.
+    ///
+    /// ```
+    /// let c = gosched_chan::Chan::new(0);
+    /// assert!(c.try_send(1).unwrap_err().is_full());
+    /// ```
     pub fn is_full(&self) -> bool {
         matches!(self, TrySendError::Full(_))
     }
 
     /// Whether the channel is closed.
+    ///
+    /// ```
+    /// let c = gosched_chan::Chan::new(1);
+    /// c.close();
+    /// assert!(c.try_send(1).unwrap_err().is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         matches!(self, TrySendError::Closed(_))
     }
@@ -134,6 +155,11 @@ impl<T> TrySendError<T> {
 
 impl<T> SendTimeoutError<T> {
     /// The value that was not sent.
+    ///
+    /// ```
+    /// use gosched_chan::SendTimeoutError;
+    /// assert_eq!(SendTimeoutError::Timeout(7).into_inner(), 7);
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             SendTimeoutError::Timeout(v) | SendTimeoutError::Closed(v) => v,
@@ -141,11 +167,22 @@ impl<T> SendTimeoutError<T> {
     }
 
     /// Whether the time ran out.
+    ///
+    /// ```
+    /// let c = gosched_chan::Chan::new(0);
+    /// assert!(c.send_timeout(1, std::time::Duration::ZERO).unwrap_err().is_timeout());
+    /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self, SendTimeoutError::Timeout(_))
     }
 
     /// Whether the channel is closed.
+    ///
+    /// ```
+    /// let c = gosched_chan::Chan::new(1);
+    /// c.close();
+    /// assert!(c.send_timeout(1, std::time::Duration::ZERO).unwrap_err().is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         matches!(self, SendTimeoutError::Closed(_))
     }
@@ -153,11 +190,22 @@ impl<T> SendTimeoutError<T> {
 
 impl TryRecvError {
     /// Whether there was no value.
+    ///
+    /// ```
+    /// let c = gosched_chan::Chan::<u8>::new(1);
+    /// assert!(c.try_recv().unwrap_err().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         *self == TryRecvError::Empty
     }
 
     /// Whether the channel is closed and drained.
+    ///
+    /// ```
+    /// let c = gosched_chan::Chan::<u8>::new(1);
+    /// c.close();
+    /// assert!(c.try_recv().unwrap_err().is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         *self == TryRecvError::Closed
     }
@@ -165,11 +213,22 @@ impl TryRecvError {
 
 impl RecvTimeoutError {
     /// Whether the time ran out.
+    ///
+    /// ```
+    /// let c = gosched_chan::Chan::<u8>::new(1);
+    /// assert!(c.recv_timeout(std::time::Duration::ZERO).unwrap_err().is_timeout());
+    /// ```
     pub fn is_timeout(&self) -> bool {
         *self == RecvTimeoutError::Timeout
     }
 
     /// Whether the channel is closed and drained.
+    ///
+    /// ```
+    /// let c = gosched_chan::Chan::<u8>::new(1);
+    /// c.close();
+    /// assert!(c.recv_timeout(std::time::Duration::ZERO).unwrap_err().is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         *self == RecvTimeoutError::Closed
     }

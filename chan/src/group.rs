@@ -216,7 +216,7 @@ impl<E: Send + 'static> Group<E> {
     }
 
     /// At most `n` members at a time from now on; with 0 none can be started, and with `usize::MAX`, as at first, there is
-    /// no limit. Go: `Group.SetLimit`.
+    /// no limit. Never parks. Go: `Group.SetLimit`.
     ///
     /// # Panics
     /// With `errgroup: modify limit while 3 goroutines in the group are still active` (or however many), where there are.

@@ -87,7 +87,7 @@ impl<T> Chan<T> {
         Chan(Ref::NIL)
     }
 
-    /// The sending side, Go's conversion to `chan<- T`.
+    /// The sending side, Go's conversion to `chan<- T`. Never parks.
     ///
     /// ```
     /// # use gosched_chan::Chan;
@@ -99,7 +99,7 @@ impl<T> Chan<T> {
         Sender(self.0.clone())
     }
 
-    /// The receiving side, Go's conversion to `<-chan T`.
+    /// The receiving side, Go's conversion to `<-chan T`. Never parks.
     ///
     /// ```
     /// # use gosched_chan::Chan;
@@ -206,7 +206,7 @@ macro_rules! methods {
             }
 
             /// Closes the channel: what is in the buffer can still be received, then receivers get `None`; senders panic. All who
-            /// wait are woken. Never parks. Go: `close(ch)`, runtime/chan.go `closechan`.
+            /// wait are woken. Never parks. Go: `close(ch)`, runtime/chan.go `closechan`. O(those who wait).
             ///
             /// # Panics
             /// With `close of closed channel`, `close of nil channel`.
@@ -305,7 +305,7 @@ macro_rules! methods {
     };
     (both $name:ident) => {
         impl<T> $name<T> {
-            /// How many values are in the buffer. Go: `len(ch)`. 0 for nil, and where there is no buffer.
+            /// How many values are in the buffer. Go: `len(ch)`. 0 for nil, and where there is no buffer. Never parks.
             ///
             /// ```
             /// # use gosched_chan::Chan;
@@ -318,7 +318,7 @@ macro_rules! methods {
                 self.0.hchan().map_or(0, |h| h.ring.len())
             }
 
-            /// How many values the buffer holds. Go: `cap(ch)`. 0 for nil.
+            /// How many values the buffer holds. Go: `cap(ch)`. 0 for nil. Never parks.
             ///
             /// ```
             /// # use gosched_chan::Chan;
@@ -330,7 +330,7 @@ macro_rules! methods {
                 self.0.hchan().map_or(0, |h| h.ring.dataqsiz)
             }
 
-            /// Whether the buffer holds no value: `len() == 0`.
+            /// Whether the buffer holds no value: `len() == 0`. Never parks.
             ///
             /// ```
             /// # use gosched_chan::Chan;
@@ -342,7 +342,7 @@ macro_rules! methods {
                 self.len() == 0
             }
 
-            /// Whether the buffer holds all it can: `len() == cap()`; so also where there is none.
+            /// Whether the buffer holds all it can: `len() == cap()`; so also where there is none. Never parks.
             ///
             /// ```
             /// # use gosched_chan::Chan;
@@ -355,7 +355,7 @@ macro_rules! methods {
                 self.len() == self.cap()
             }
 
-            /// Whether the channel is closed. Values may still be in it.
+            /// Whether the channel is closed. Values may still be in it. Never parks.
             ///
             /// ```
             /// # use gosched_chan::Chan;
@@ -374,7 +374,7 @@ macro_rules! methods {
                 self.0.hchan().map_or((0, 0), Hchan::waiting)
             }
 
-            /// Whether this is the nil channel.
+            /// Whether this is the nil channel. Never parks.
             ///
             /// ```
             /// # use gosched_chan::Chan;

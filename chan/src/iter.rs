@@ -16,7 +16,7 @@ use std::iter::FusedIterator;
 /// ```
 pub struct Iter<'a, T>(Source<'a, T>);
 
-/// Receives until there is no value now. From [`Chan::try_iter`].
+/// Receives until there is no value now; never parks. From [`Chan::try_iter`].
 ///
 /// ```
 /// use gosched_chan::Chan;
@@ -71,7 +71,8 @@ macro_rules! iterable {
                 Iter(Source::$name(self))
             }
 
-            /// Receives as long as [`try_recv`](Self::try_recv) finds a value.
+            /// Receives as long as [`try_recv`](Self::try_recv) finds a value. Never parks, with the one exception of
+            /// that method.
             ///
             /// ```
             /// # use gosched_chan::Chan;

@@ -164,7 +164,8 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// Adds a send on `ch`, a [`Chan`] or [`Sender`]; gives the case's index: 0, 1, 2 … in the order of adding.
+    /// Adds a send on `ch`, a [`Chan`] or [`Sender`]; gives the case's index: 0, 1, 2 … in the order of adding. Never
+    /// parks: nothing is sent before the case is chosen.
     ///
     /// ```
     /// # use gosched_chan::{Chan, Select};
@@ -178,7 +179,8 @@ impl<'a> Select<'a> {
         self.add(ch.raw().0, Dir::Send)
     }
 
-    /// Adds a receive on `ch`, a [`Chan`] or [`Receiver`]; gives the case's index.
+    /// Adds a receive on `ch`, a [`Chan`] or [`Receiver`]; gives the case's index. Never parks: nothing is received
+    /// before the case is chosen.
     ///
     /// ```
     /// # use gosched_chan::{Chan, Select};
@@ -199,7 +201,7 @@ impl<'a> Select<'a> {
         index
     }
 
-    /// Takes a case out. The others keep their indices.
+    /// Takes a case out. The others keep their indices. Never parks. O(cases).
     ///
     /// # Panics
     /// Where there is no case of that index.
@@ -224,6 +226,7 @@ impl<'a> Select<'a> {
     }
 
     /// Chooses a case that can go; **parks** until there is one. For ever where there is no case, or only nil channels.
+    /// O(n log n) in the cases, as are the two below.
     ///
     /// The operation must be carried out, soon: on the other side of it somebody may be waiting.
     ///
@@ -353,6 +356,17 @@ enum Holds {
 /// # Panics
 /// Where it is dropped without: `dropped SelectedOperation without completing the operation`. What it held is given back
 /// first: a receiver that waits goes on waiting, but a value that was received is lost.
+///
+/// ```
+/// use gosched_chan::{Chan, Select};
+/// let (full, empty) = (Chan::new(1), Chan::<u8>::new(0));
+/// full.send(1);
+/// let mut s = Select::new();
+/// let (a, _) = (s.recv(&full), s.recv(&empty));
+/// let op = s.select();
+/// assert_eq!(op.index(), a);
+/// assert_eq!(op.recv(&full), Some(1)); // on the channel of that case
+/// ```
 #[must_use = "dropping a SelectedOperation panics"]
 pub struct SelectedOperation<'a> {
     index: usize,

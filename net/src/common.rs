@@ -33,7 +33,7 @@ macro_rules! socket_methods {
             }
 
             /// A new handle on the same socket: settings, limits and `close` are common to both. Unlike std's it takes
-            /// no second descriptor.
+            /// no second descriptor. Never parks.
             ///
             /// # Errors
             /// Where the socket is closed.
@@ -55,7 +55,7 @@ macro_rules! socket_methods {
                 self.fd.with(|_| Ok($ours { fd: self.fd.clone() }))
             }
 
-            /// Takes the error that is pending on the socket (SO_ERROR).
+            /// Takes the error that is pending on the socket (SO_ERROR). Never parks.
             ///
             /// # Errors
             /// The system's, where the question itself fails.
@@ -76,7 +76,7 @@ macro_rules! socket_methods {
             }
 
             /// With `true`, calls on every handle that would park give `WouldBlock` instead. The descriptor itself is
-            /// non-blocking in either case.
+            /// non-blocking in either case. Never parks, and does not reach calls that are parked already.
             ///
             /// # Errors
             /// Where the socket is closed.
@@ -106,10 +106,11 @@ macro_rules! limit_methods {
     ($ours:ident, $make:literal) => {
         impl $ours {
             /// A limit on how long each call that reads may park, `None` for none. A call that runs into it fails with
-            /// `WouldBlock`, which is what std gives on Unix. Counts from the moment the call parks.
+            /// `WouldBlock`, which is what std gives on Unix. Counts from the moment the call parks. Setting it never
+            /// parks.
             ///
             /// # Errors
-            /// `InvalidInput` for a duration of zero.
+            /// `InvalidInput` for a duration of zero; where the socket is closed.
             ///
             /// # Examples
             /// ```
@@ -127,10 +128,10 @@ macro_rules! limit_methods {
                 self.fd.set_timeout(Mode::Read, dur)
             }
 
-            /// As `set_read_timeout`, for calls that write.
+            /// As `set_read_timeout`, for calls that write. Never parks.
             ///
             /// # Errors
-            /// `InvalidInput` for a duration of zero.
+            /// `InvalidInput` for a duration of zero; where the socket is closed.
             ///
             /// # Examples
             /// ```
@@ -147,7 +148,7 @@ macro_rules! limit_methods {
                 self.fd.set_timeout(Mode::Write, dur)
             }
 
-            /// The limit on each call that reads.
+            /// The limit on each call that reads. Never parks.
             ///
             /// # Errors
             /// Where the socket is closed.
@@ -167,7 +168,7 @@ macro_rules! limit_methods {
                 self.fd.timeout(Mode::Read)
             }
 
-            /// The limit on each call that writes.
+            /// The limit on each call that writes. Never parks.
             ///
             /// # Errors
             /// Where the socket is closed.
@@ -189,6 +190,7 @@ macro_rules! limit_methods {
 
             /// The moment after which calls that read or write fail with `TimedOut`, `None` for never. It holds for
             /// calls that are parked already and for all later ones, until it is moved; it wins over data that is ready.
+            /// Setting it never parks.
             ///
             /// # Errors
             /// Where the socket is closed.
@@ -209,7 +211,7 @@ macro_rules! limit_methods {
                 self.fd.set_deadline(&[Mode::Read, Mode::Write], deadline)
             }
 
-            /// As `set_deadline`, for calls that read.
+            /// As `set_deadline`, for calls that read. Never parks.
             ///
             /// # Errors
             /// Where the socket is closed.
@@ -229,7 +231,7 @@ macro_rules! limit_methods {
                 self.fd.set_deadline(&[Mode::Read], deadline)
             }
 
-            /// As `set_deadline`, for calls that write.
+            /// As `set_deadline`, for calls that write. Never parks.
             ///
             /// # Errors
             /// Where the socket is closed.

@@ -56,6 +56,28 @@ mod sealed {
 /// A connection that [`copy`] and [`send_file`] know how to get at: [`TcpStream`], [`UnixStream`], [`Conn`].
 ///
 /// Sealed: other types are copied by [`std::io::copy`].
+///
+/// # Examples
+/// ```
+/// use gosched_net::{CopyStream, copy};
+///
+/// fn pass_on(from: &impl CopyStream, to: &impl CopyStream) -> std::io::Result<u64> {
+///     copy(from, to)
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe { gosched_runtime::run(|| {
+///     let (a, b) = gosched_net::UnixStream::pair()?;
+///     let (c, d) = gosched_net::UnixStream::pair()?;
+///     std::io::Write::write_all(&mut &a, b"hi")?;
+///     drop(a);
+///     assert_eq!(pass_on(&b, &c)?, 2);
+///     assert_eq!(std::io::Read::read(&mut &d, &mut [0; 8])?, 2);
+///     Ok(())
+/// }) }
+/// # }
+/// ```
 pub trait CopyStream: sealed::Sealed {
     #[doc(hidden)]
     fn __fd(&self) -> FdRef<'_>;

@@ -10,7 +10,24 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Instant;
 
-/// A connection of some network: see [`dial`].
+/// A connection of some network: see [`dial`]. Reads and writes park the goroutine.
+///
+/// # Examples
+/// ```
+/// use std::io::Write;
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe { gosched_runtime::run(|| {
+///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+///     let mut c = gosched_net::dial("udp", &s.local_addr()?.to_string())?;
+///     assert!(matches!(c, gosched_net::Conn::Udp(_)));
+///     c.write_all(b"hi")?;
+///     assert_eq!(s.recv(&mut [0; 8])?, 2);
+///     Ok(())
+/// }) }
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Conn {
@@ -92,18 +109,48 @@ macro_rules! each {
 }
 
 impl Conn {
-    /// Closes it, under every handle: parked and later calls fail with `use of closed network connection`.
+    /// Closes it, under every handle: parked and later calls fail with `use of closed network connection`. Parks until
+    /// the calls that were under way have left.
     ///
     /// # Errors
     /// Where it was closed before.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::dial("tcp", &l.local_addr()?.to_string())?;
+    ///     c.close()?;
+    ///     assert_eq!(c.close().unwrap_err().to_string(), "use of closed network connection");
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn close(&self) -> io::Result<()> {
         each!(self, s => s.close())
     }
 
-    /// A new handle on the same connection.
+    /// A new handle on the same connection. Never parks.
     ///
     /// # Errors
     /// Where it is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::dial("tcp", &l.local_addr()?.to_string())?;
+    ///     let other = c.try_clone()?;
+    ///     other.close()?;
+    ///     assert!(c.try_clone().is_err(), "closed with it");
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn try_clone(&self) -> io::Result<Conn> {
         Ok(match self {
             Conn::Tcp(s) => Conn::Tcp(s.try_clone()?),
@@ -114,25 +161,71 @@ impl Conn {
     }
 
     /// The moment after which calls fail with `TimedOut`, those that are parked already included; `None` for never.
+    /// Setting it never parks.
     ///
     /// # Errors
     /// Where it is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::dial("tcp", &l.local_addr()?.to_string())?;
+    ///     c.set_deadline(Some(std::time::Instant::now()))?;
+    ///     let e = std::io::Read::read(&mut &c, &mut [0; 8]).unwrap_err();
+    ///     assert_eq!(e.kind(), std::io::ErrorKind::TimedOut);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
         each!(self, s => s.set_deadline(deadline))
     }
 
-    /// As [`set_deadline`](Conn::set_deadline), for reads.
+    /// As [`set_deadline`](Conn::set_deadline), for reads. Never parks.
     ///
     /// # Errors
     /// Where it is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::dial("tcp", &l.local_addr()?.to_string())?;
+    ///     c.set_read_deadline(Some(std::time::Instant::now()))?;
+    ///     assert!(std::io::Read::read(&mut &c, &mut [0; 8]).is_err());
+    ///     assert_eq!(std::io::Write::write(&mut &c, b"hi")?, 2);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_read_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
         each!(self, s => s.set_read_deadline(deadline))
     }
 
-    /// As [`set_deadline`](Conn::set_deadline), for writes.
+    /// As [`set_deadline`](Conn::set_deadline), for writes. Never parks.
     ///
     /// # Errors
     /// Where it is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::dial("tcp", &l.local_addr()?.to_string())?;
+    ///     c.set_write_deadline(Some(std::time::Instant::now()))?;
+    ///     let e = std::io::Write::write(&mut &c, b"hi").unwrap_err();
+    ///     assert_eq!(e.kind(), std::io::ErrorKind::TimedOut);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_write_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
         each!(self, s => s.set_write_deadline(deadline))
     }

@@ -191,18 +191,31 @@ impl<T: AsFd> PollFd<T> {
         self.call(Mode::Read, op)
     }
 
-    /// As [`read_with`](PollFd::read_with), for writing.
+    /// As [`read_with`](PollFd::read_with), for writing: parks until the descriptor can be written to.
     ///
     /// # Errors
     /// As for that, with the write deadline.
     ///
     /// # Examples
-    /// See [`read_with`](PollFd::read_with).
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (reader, writer) = std::io::pipe()?;
+    ///     let writer = gosched_net::PollFd::new(writer)?;
+    ///     assert_eq!(writer.write_with(|mut w| w.write(b"hi"))?, 2);
+    /// #     drop(reader);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn write_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.call(Mode::Write, op)
     }
 
-    /// As [`read_with`](PollFd::read_with), for a call that needs the value to itself.
+    /// As [`read_with`](PollFd::read_with), for a call that needs the value to itself. Parks as that does.
     ///
     /// # Errors
     /// As for that.
@@ -226,13 +239,26 @@ impl<T: AsFd> PollFd<T> {
         self.call_mut(Mode::Read, op)
     }
 
-    /// As [`write_with`](PollFd::write_with), for a call that needs the value to itself.
+    /// As [`write_with`](PollFd::write_with), for a call that needs the value to itself. Parks as that does.
     ///
     /// # Errors
     /// As for that.
     ///
     /// # Examples
-    /// See [`read_with_mut`](PollFd::read_with_mut).
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (reader, writer) = std::io::pipe()?;
+    ///     let mut writer = gosched_net::PollFd::new(writer)?;
+    ///     assert_eq!(writer.write_with_mut(|w| w.write(b"hi"))?, 2);
+    /// #     drop(reader);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn write_with_mut<R>(&mut self, op: impl FnMut(&mut T) -> io::Result<R>) -> io::Result<R> {
         self.call_mut(Mode::Write, op)
     }
@@ -284,7 +310,17 @@ impl<T: AsFd> PollFd<T> {
     /// As for that, with the write deadline.
     ///
     /// # Examples
-    /// See [`wait_readable`](PollFd::wait_readable).
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (reader, writer) = std::io::pipe()?;
+    ///     gosched_net::PollFd::new(writer)?.wait_writable()?; // an empty pipe has room
+    /// #     drop(reader);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn wait_writable(&self) -> io::Result<()> {
         self.wait(Mode::Write)
     }
@@ -298,7 +334,7 @@ impl<T: AsFd> PollFd<T> {
     }
 
     /// The moment after which calls fail with `TimedOut`, `None` for never. It holds for calls that are parked already
-    /// and for all later ones, until it is moved; it wins over a descriptor that is ready.
+    /// and for all later ones, until it is moved; it wins over a descriptor that is ready. Setting it never parks.
     ///
     /// # Errors
     /// After [`close`](PollFd::close) or [`cancel`](PollFd::cancel).
@@ -323,24 +359,48 @@ impl<T: AsFd> PollFd<T> {
         self.fd.set_deadline(&[Mode::Read, Mode::Write], deadline)
     }
 
-    /// As [`set_deadline`](PollFd::set_deadline), for calls that read.
+    /// As [`set_deadline`](PollFd::set_deadline), for calls that read. Never parks.
     ///
     /// # Errors
     /// As for that.
     ///
     /// # Examples
-    /// See [`set_deadline`](PollFd::set_deadline).
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (reader, writer) = std::io::pipe()?;
+    ///     let reader = gosched_net::PollFd::new(reader)?;
+    ///     reader.set_read_deadline(Some(std::time::Instant::now()))?;
+    ///     assert_eq!(reader.wait_readable().unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    /// #     drop(writer);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_read_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
         self.fd.set_deadline(&[Mode::Read], deadline)
     }
 
-    /// As [`set_deadline`](PollFd::set_deadline), for calls that write.
+    /// As [`set_deadline`](PollFd::set_deadline), for calls that write. Never parks.
     ///
     /// # Errors
     /// As for that.
     ///
     /// # Examples
-    /// See [`set_deadline`](PollFd::set_deadline).
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (reader, writer) = std::io::pipe()?;
+    ///     let writer = gosched_net::PollFd::new(writer)?;
+    ///     writer.set_write_deadline(Some(std::time::Instant::now()))?;
+    ///     assert_eq!(writer.wait_writable().unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    /// #     drop(reader);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_write_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
         self.fd.set_deadline(&[Mode::Write], deadline)
     }

@@ -120,7 +120,7 @@ impl TcpStream {
         Ok(TcpStream { fd: Arc::new(fd) })
     }
 
-    /// The address of the other end.
+    /// The address of the other end. Never parks.
     ///
     /// # Errors
     /// The system's, `NotConnected` for one.
@@ -141,7 +141,7 @@ impl TcpStream {
         self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).peer_addr()?))
     }
 
-    /// The address of this end.
+    /// The address of this end. Never parks.
     ///
     /// # Errors
     /// The system's.
@@ -213,7 +213,7 @@ impl TcpStream {
     }
 
     /// A new handle on the same connection: settings, limits and `close` are common to both. Unlike std's it takes no
-    /// second descriptor.
+    /// second descriptor. Never parks.
     ///
     /// # Errors
     /// Where the connection is closed.
@@ -259,7 +259,7 @@ impl TcpStream {
         self.fd.peek(buf.len(), |fd| sys::peek(fd, buf))
     }
 
-    /// Whether small writes are sent at once (TCP_NODELAY).
+    /// Whether small writes are sent at once (TCP_NODELAY). Never parks.
     ///
     /// # Errors
     /// The system's.
@@ -281,16 +281,29 @@ impl TcpStream {
         self.fd.with(|s| SockRef::from(&s).set_tcp_nodelay(nodelay))
     }
 
-    /// Whether small writes are sent at once.
+    /// Whether small writes are sent at once. Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     assert!(!c.nodelay()?); // unlike Go, as std
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn nodelay(&self) -> io::Result<bool> {
         self.fd.with(|s| SockRef::from(&s).tcp_nodelay())
     }
 
     /// Acknowledge at once what comes in, instead of waiting for something to send (TCP_QUICKACK). The system falls back
-    /// to waiting by itself; set it anew after each read. std has it as an extension of Linux.
+    /// to waiting by itself; set it anew after each read. std has it as an extension of Linux. Never parks.
     ///
     /// # Errors
     /// The system's.
@@ -313,17 +326,31 @@ impl TcpStream {
         self.fd.with(|s| SockRef::from(&s).set_tcp_quickack(quickack))
     }
 
-    /// See [`set_quickack`](TcpStream::set_quickack).
+    /// See [`set_quickack`](TcpStream::set_quickack). Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     c.set_quickack(false)?;
+    ///     assert!(!c.quickack()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn quickack(&self) -> io::Result<bool> {
         self.fd.with(|s| SockRef::from(&s).tcp_quickack())
     }
 
     /// How long the system goes on sending what is unsent when the connection is closed (SO_LINGER): `None` for its own
-    /// way, zero to drop it and reset the connection. Whole seconds.
+    /// way, zero to drop it and reset the connection. Whole seconds. Never parks.
     ///
     /// # Errors
     /// The system's.
@@ -345,15 +372,28 @@ impl TcpStream {
         self.fd.with(|s| SockRef::from(&s).set_linger(linger))
     }
 
-    /// See [`set_linger`](TcpStream::set_linger).
+    /// See [`set_linger`](TcpStream::set_linger). Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     assert_eq!(c.linger()?, None);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn linger(&self) -> io::Result<Option<Duration>> {
         self.fd.with(|s| SockRef::from(&s).linger())
     }
 
-    /// The time to live of packets sent (IP_TTL).
+    /// The time to live of packets sent (IP_TTL), in hops. Never parks.
     ///
     /// # Errors
     /// The system's.
@@ -375,15 +415,28 @@ impl TcpStream {
         self.fd.with(|s| SockRef::from(&s).set_ttl_v4(ttl))
     }
 
-    /// The time to live of packets sent.
+    /// The time to live of packets sent, in hops. Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     assert_ne!(c.ttl()?, 0);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn ttl(&self) -> io::Result<u32> {
         self.fd.with(|s| SockRef::from(&s).ttl_v4())
     }
 
-    /// Takes the error that is pending on the socket (SO_ERROR).
+    /// Takes the error that is pending on the socket (SO_ERROR). Never parks.
     ///
     /// # Errors
     /// The system's, where the question itself fails.
@@ -405,7 +458,7 @@ impl TcpStream {
     }
 
     /// With `true`, calls on every handle that would park give `WouldBlock` instead. The descriptor itself is
-    /// non-blocking in either case.
+    /// non-blocking in either case. Never parks, and does not reach calls that are parked already.
     ///
     /// # Errors
     /// Where the connection is closed.

@@ -77,7 +77,20 @@ impl TcpListener {
         TcpListener::builder().bind(addr)
     }
 
-    /// Listens with options.
+    /// Listens with options: nothing happens before [`bind`](TcpListenerBuilder::bind).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::builder().nodelay(true).bind("127.0.0.1:0")?;
+    ///     let _c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     assert!(l.accept()?.0.nodelay()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn builder() -> TcpListenerBuilder {
         TcpListenerBuilder::default()
     }
@@ -119,7 +132,8 @@ impl TcpListener {
         Ok((TcpStream { fd: Arc::new(fd) }, sys::to_socket_addr(&addr)?))
     }
 
-    /// The connections, one after the other, without end. Each step is an [`accept`](TcpListener::accept).
+    /// The connections, one after the other, without end. Each step is an [`accept`](TcpListener::accept), and parks as
+    /// that does.
     ///
     /// # Examples
     /// ```
@@ -138,7 +152,7 @@ impl TcpListener {
         Incoming { listener: self }
     }
 
-    /// As [`incoming`](TcpListener::incoming), owning the listener.
+    /// As [`incoming`](TcpListener::incoming), owning the listener. Each step parks as there.
     ///
     /// # Examples
     /// ```
@@ -157,10 +171,22 @@ impl TcpListener {
         IntoIncoming { listener: self }
     }
 
-    /// The address it listens on.
+    /// The address it listens on. Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     assert!(l.local_addr()?.ip().is_loopback());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).local_addr()?))
     }
@@ -193,7 +219,7 @@ impl TcpListener {
     }
 
     /// A new handle on the same listener: the deadline, the mode and `close` are common to both. Unlike std's it takes no
-    /// second descriptor.
+    /// second descriptor. Never parks.
     ///
     /// # Errors
     /// Where the listener is closed.
@@ -214,7 +240,7 @@ impl TcpListener {
     }
 
     /// The moment after which `accept` fails with `TimedOut`, `None` for never. It holds for calls that are parked
-    /// already and for all later ones, until it is moved; it wins over a connection that waits.
+    /// already and for all later ones, until it is moved; it wins over a connection that waits. Never parks.
     ///
     /// # Errors
     /// Where the listener is closed.
@@ -235,7 +261,7 @@ impl TcpListener {
         self.fd.set_deadline(&[Mode::Read], deadline)
     }
 
-    /// The time to live of packets sent (IP_TTL).
+    /// The time to live of packets sent (IP_TTL), in hops. Never parks.
     ///
     /// # Errors
     /// The system's.
@@ -256,23 +282,49 @@ impl TcpListener {
         self.fd.with(|s| SockRef::from(&s).set_ttl_v4(ttl))
     }
 
-    /// The time to live of packets sent.
+    /// The time to live of packets sent, in hops. Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+    ///     assert_ne!(l.ttl()?, 0);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn ttl(&self) -> io::Result<u32> {
         self.fd.with(|s| SockRef::from(&s).ttl_v4())
     }
 
     /// Whether an IPv6 listener takes no IPv4 connections. Set with [`TcpListenerBuilder::only_v6`].
+    /// Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     if std::net::UdpSocket::bind("[::1]:0").is_err() { return Ok(()) } // no IPv6 here
+    ///     let l = gosched_net::TcpListener::builder().only_v6(true).bind("[::1]:0")?;
+    ///     assert!(l.only_v6()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn only_v6(&self) -> io::Result<bool> {
         self.fd.with(|s| SockRef::from(&s).only_v6())
     }
 
-    /// Takes the error that is pending on the socket (SO_ERROR).
+    /// Takes the error that is pending on the socket (SO_ERROR). Never parks.
     ///
     /// # Errors
     /// The system's, where the question itself fails.
@@ -293,7 +345,7 @@ impl TcpListener {
     }
 
     /// With `true`, an `accept` on any handle that would park gives `WouldBlock` instead. The descriptor itself is
-    /// non-blocking in either case.
+    /// non-blocking in either case. Never parks, and does not reach an `accept` that is parked already.
     ///
     /// # Errors
     /// Where the listener is closed.
@@ -325,7 +377,22 @@ impl fmt::Debug for TcpListener {
     }
 }
 
-/// The connections of a listener: see [`TcpListener::incoming`].
+/// The connections of a listener: see [`TcpListener::incoming`]. Each step parks, as `accept` does.
+///
+/// # Examples
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe { gosched_runtime::run(|| {
+///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+///     for s in l.incoming().take(1) {
+///         assert_eq!(s?.peer_addr()?, c.local_addr()?);
+///     }
+///     Ok(())
+/// }) }
+/// # }
+/// ```
 #[must_use = "an iterator accepts nothing until it is asked to"]
 #[derive(Debug)]
 pub struct Incoming<'a> {
@@ -341,7 +408,22 @@ impl Iterator for Incoming<'_> {
 
 impl FusedIterator for Incoming<'_> {}
 
-/// The connections of a listener that it owns: see [`TcpListener::into_incoming`].
+/// The connections of a listener that it owns: see [`TcpListener::into_incoming`]. Each step parks, as `accept` does.
+///
+/// # Examples
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe { gosched_runtime::run(|| {
+///     let l = gosched_net::TcpListener::bind("127.0.0.1:0")?;
+///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+///     for s in l.into_incoming().take(1) {
+///         assert_eq!(s?.peer_addr()?, c.local_addr()?);
+///     }
+///     Ok(())
+/// }) }
+/// # }
+/// ```
 #[must_use = "an iterator accepts nothing until it is asked to"]
 #[derive(Debug)]
 pub struct IntoIncoming {
@@ -357,7 +439,7 @@ impl Iterator for IntoIncoming {
 
 impl FusedIterator for IntoIncoming {}
 
-/// Options for a listener, and for the connections that it accepts.
+/// Options for a listener, and for the connections that it accepts. Nothing here parks.
 ///
 /// # Examples
 /// ```
@@ -405,48 +487,150 @@ impl Default for TcpListenerBuilder {
 
 impl TcpListenerBuilder {
     /// How many connections may wait to be accepted. The default is the system's limit, which also bounds this.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::builder().backlog(16).bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     assert_eq!(l.accept()?.1, c.local_addr()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = Some(connections);
         self
     }
 
     /// SO_REUSEADDR: bind although old connections of the address linger. On by default.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::builder().reuse_address(false).bind("127.0.0.1:0")?;
+    ///     assert_ne!(l.local_addr()?.port(), 0);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn reuse_address(mut self, on: bool) -> Self {
         self.reuse_address = on;
         self
     }
 
     /// SO_REUSEPORT: several listeners share the port, the system spreads connections over them.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let one = gosched_net::TcpListener::builder().reuse_port(true).bind("127.0.0.1:0")?;
+    ///     let two = gosched_net::TcpListener::builder().reuse_port(true).bind(one.local_addr()?)?;
+    ///     assert_eq!(one.local_addr()?, two.local_addr()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;
         self
     }
 
     /// IPV6_V6ONLY, on IPv6 addresses: take no IPv4 connections. The default is the system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     if std::net::UdpSocket::bind("[::1]:0").is_err() { return Ok(()) } // no IPv6 here
+    ///     let l = gosched_net::TcpListener::builder().only_v6(true).bind("[::]:0")?;
+    ///     assert!(l.only_v6()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn only_v6(mut self, on: bool) -> Self {
         self.only_v6 = Some(on);
         self
     }
 
-    /// IP_TTL.
+    /// IP_TTL: the time to live of packets sent, in hops.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::builder().ttl(42).bind("127.0.0.1:0")?;
+    ///     assert_eq!(l.ttl()?, 42);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn ttl(mut self, ttl: u32) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
     /// SO_RCVBUF, in bytes, of the connections too.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::builder().recv_buffer_size(64 << 10).bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     l.accept()?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn recv_buffer_size(mut self, bytes: usize) -> Self {
         self.recv_buffer_size = Some(bytes);
         self
     }
 
     /// SO_SNDBUF, in bytes, of the connections too.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::builder().send_buffer_size(64 << 10).bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     l.accept()?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn send_buffer_size(mut self, bytes: usize) -> Self {
         self.send_buffer_size = Some(bytes);
         self
     }
 
     /// TCP_NODELAY on accepted connections.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::builder().nodelay(true).bind("127.0.0.1:0")?;
+    ///     let _c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     assert!(l.accept()?.0.nodelay()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn nodelay(mut self, on: bool) -> Self {
         self.accepted.nodelay = on;
         self
@@ -454,15 +638,42 @@ impl TcpListenerBuilder {
 
     /// Keep-alive probes on accepted connections, after this long without traffic and at this interval (whole seconds);
     /// `None`, the default, for no probes.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let idle = std::time::Duration::from_secs(60);
+    ///     let l = gosched_net::TcpListener::builder().keepalive(Some(idle)).bind("127.0.0.1:0")?;
+    ///     let c = gosched_net::TcpStream::connect(l.local_addr()?)?;
+    ///     l.accept()?; // probed once a minute while it is silent
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn keepalive(mut self, idle: Option<Duration>) -> Self {
         self.accepted.keepalive = idle;
         self
     }
 
     /// Listens on the first of the addresses that can be bound. A name is resolved first, which blocks the thread.
+    /// Never parks.
     ///
     /// # Errors
     /// Of the last address tried; `InvalidInput` where there is none.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let l = gosched_net::TcpListener::builder().backlog(16).bind("127.0.0.1:0")?;
+    ///     assert_ne!(l.local_addr()?.port(), 0);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn bind<A: ToSocketAddrs>(self, addr: A) -> io::Result<TcpListener> {
         each_addr(addr, |addr| self.bind_one(addr))
     }

@@ -41,14 +41,26 @@ pub struct UdpSocket {
 socket_methods!(UdpSocket, "gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?");
 limit_methods!(UdpSocket, "gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?");
 
-/// An option that the system keeps: a setter and a getter, or the one that there is.
+/// An option that the system keeps: a setter and a getter, or the one that there is, and the lines of its doctest.
 macro_rules! options {
-    ($($(#[$doc:meta])* $name:ident($($a:ident: $t:ty),*) -> $r:ty = $call:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident($($a:ident: $t:ty),*) -> $r:ty = $call:ident: $($line:literal)+;)*) => {
         impl UdpSocket {$(
             $(#[$doc])*
+            /// Never parks.
             ///
             /// # Errors
-            /// The system's.
+            /// The system's; where the socket is closed.
+            ///
+            /// # Examples
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+            /// unsafe { gosched_runtime::run(|| {
+            $(#[doc = concat!("    ", $line)])+
+            ///     Ok(())
+            /// }) }
+            /// # }
+            /// ```
             pub fn $name(&self, $($a: $t),*) -> io::Result<$r> {
                 self.fd.with(|s| SockRef::from(&s).$call($($a),*))
             }
@@ -58,38 +70,79 @@ macro_rules! options {
 
 options! {
     /// Allows sending to broadcast addresses (SO_BROADCAST).
-    set_broadcast(on: bool) -> () = set_broadcast;
+    set_broadcast(on: bool) -> () = set_broadcast:
+        "let s = gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?;"
+        "s.set_broadcast(true)?;"
+        "assert!(s.broadcast()?);";
     /// Whether sending to broadcast addresses is allowed.
-    broadcast() -> bool = broadcast;
-    /// The time to live of packets sent (IP_TTL).
-    set_ttl(ttl: u32) -> () = set_ttl_v4;
-    /// The time to live of packets sent.
-    ttl() -> u32 = ttl_v4;
+    broadcast() -> bool = broadcast:
+        "let s = gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?;"
+        "assert!(!s.broadcast()?);";
+    /// The time to live of packets sent (IP_TTL), in hops.
+    set_ttl(ttl: u32) -> () = set_ttl_v4:
+        "let s = gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?;"
+        "s.set_ttl(42)?;"
+        "assert_eq!(s.ttl()?, 42);";
+    /// The time to live of packets sent, in hops.
+    ttl() -> u32 = ttl_v4:
+        "let s = gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?;"
+        "assert_ne!(s.ttl()?, 0);";
     /// Whether multicast packets that are sent also come back (IP_MULTICAST_LOOP).
-    set_multicast_loop_v4(on: bool) -> () = set_multicast_loop_v4;
+    set_multicast_loop_v4(on: bool) -> () = set_multicast_loop_v4:
+        "let s = gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?;"
+        "s.set_multicast_loop_v4(false)?;"
+        "assert!(!s.multicast_loop_v4()?);";
     /// Whether multicast packets that are sent also come back.
-    multicast_loop_v4() -> bool = multicast_loop_v4;
-    /// The time to live of multicast packets (IP_MULTICAST_TTL).
-    set_multicast_ttl_v4(ttl: u32) -> () = set_multicast_ttl_v4;
-    /// The time to live of multicast packets.
-    multicast_ttl_v4() -> u32 = multicast_ttl_v4;
+    multicast_loop_v4() -> bool = multicast_loop_v4:
+        "let s = gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?;"
+        "assert!(s.multicast_loop_v4()?);";
+    /// The time to live of multicast packets (IP_MULTICAST_TTL), in hops.
+    set_multicast_ttl_v4(ttl: u32) -> () = set_multicast_ttl_v4:
+        "let s = gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?;"
+        "s.set_multicast_ttl_v4(3)?;"
+        "assert_eq!(s.multicast_ttl_v4()?, 3);";
+    /// The time to live of multicast packets, in hops.
+    multicast_ttl_v4() -> u32 = multicast_ttl_v4:
+        "let s = gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?;"
+        "assert_eq!(s.multicast_ttl_v4()?, 1);";
     /// Whether IPv6 multicast packets that are sent also come back (IPV6_MULTICAST_LOOP).
-    set_multicast_loop_v6(on: bool) -> () = set_multicast_loop_v6;
+    set_multicast_loop_v6(on: bool) -> () = set_multicast_loop_v6:
+        "let Ok(s) = gosched_net::UdpSocket::bind(\"[::1]:0\") else { return Ok(()) }; // no IPv6 here"
+        "s.set_multicast_loop_v6(false)?;"
+        "assert!(!s.multicast_loop_v6()?);";
     /// Whether IPv6 multicast packets that are sent also come back.
-    multicast_loop_v6() -> bool = multicast_loop_v6;
+    multicast_loop_v6() -> bool = multicast_loop_v6:
+        "let Ok(s) = gosched_net::UdpSocket::bind(\"[::1]:0\") else { return Ok(()) }; // no IPv6 here"
+        "assert!(s.multicast_loop_v6()?);";
     /// Joins a multicast group on the interface with this address (0.0.0.0: the system chooses).
-    join_multicast_v4(multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> () = join_multicast_v4;
+    join_multicast_v4(multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> () = join_multicast_v4:
+        "let s = gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?;"
+        "s.join_multicast_v4(&[239, 1, 2, 3].into(), &std::net::Ipv4Addr::LOCALHOST)?;";
     /// Leaves a multicast group.
-    leave_multicast_v4(multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> () = leave_multicast_v4;
+    leave_multicast_v4(multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> () = leave_multicast_v4:
+        "let s = gosched_net::UdpSocket::bind(\"127.0.0.1:0\")?;"
+        "let (group, on) = ([239, 1, 2, 3].into(), std::net::Ipv4Addr::LOCALHOST);"
+        "s.join_multicast_v4(&group, &on)?;"
+        "s.leave_multicast_v4(&group, &on)?;";
     /// Joins an IPv6 multicast group on the interface of this index (0: the system chooses).
-    join_multicast_v6(multiaddr: &Ipv6Addr, interface: u32) -> () = join_multicast_v6;
+    join_multicast_v6(multiaddr: &Ipv6Addr, interface: u32) -> () = join_multicast_v6:
+        "let Ok(s) = gosched_net::UdpSocket::bind(\"[::1]:0\") else { return Ok(()) }; // no IPv6 here"
+        "match s.join_multicast_v6(&\"ff02::123\".parse().unwrap(), 0) {"
+        "    Ok(()) => assert!(s.multicast_loop_v6()?),"
+        "    Err(e) => println!(\"no interface for it: {e}\"),"
+        "}";
     /// Leaves an IPv6 multicast group.
-    leave_multicast_v6(multiaddr: &Ipv6Addr, interface: u32) -> () = leave_multicast_v6;
+    leave_multicast_v6(multiaddr: &Ipv6Addr, interface: u32) -> () = leave_multicast_v6:
+        "let Ok(s) = gosched_net::UdpSocket::bind(\"[::1]:0\") else { return Ok(()) }; // no IPv6 here"
+        "let group = \"ff02::123\".parse().unwrap();"
+        "if s.join_multicast_v6(&group, 0).is_ok() {"
+        "    s.leave_multicast_v6(&group, 0)?;"
+        "}";
 }
 
 impl UdpSocket {
     /// Binds to the first of the addresses that can be bound. Port 0 lets the system choose. A name is resolved first,
-    /// which blocks the thread.
+    /// which blocks the thread. Never parks.
     ///
     /// # Errors
     /// Of the last address tried; `InvalidInput` where there is none.
@@ -202,7 +255,7 @@ impl UdpSocket {
         Ok((n, sys::to_socket_addr(&from)?))
     }
 
-    /// As [`recv_from`](UdpSocket::recv_from), leaving the datagram there.
+    /// As [`recv_from`](UdpSocket::recv_from), leaving the datagram there. Parks until there is one.
     ///
     /// # Errors
     /// The system's.
@@ -230,30 +283,83 @@ impl UdpSocket {
     ///
     /// # Errors
     /// The system's, `ConnectionRefused` for one where the socket is connected and nobody is there.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     s.send_to(b"hi", s.local_addr()?)?;
+    ///     assert_eq!(s.recv(&mut [0; 1])?, 1); // the second byte is lost
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.fd.call(Mode::Read, |fd| sys::recv(fd, buf, 0))
     }
 
-    /// As [`recv`](UdpSocket::recv), leaving the datagram there.
+    /// As [`recv`](UdpSocket::recv), leaving the datagram there. Parks until there is one.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     s.send_to(b"hi", s.local_addr()?)?;
+    ///     assert_eq!(s.peek(&mut [0; 8])?, 2);
+    ///     assert_eq!(s.recv(&mut [0; 8])?, 2, "it is still there");
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.fd.call(Mode::Read, |fd| sys::peek(fd, buf))
     }
 
-    /// The address that the socket is connected to.
+    /// The address that the socket is connected to. Never parks.
     ///
     /// # Errors
     /// The system's, `NotConnected` for one.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     assert_eq!(s.peer_addr().unwrap_err().kind(), std::io::ErrorKind::NotConnected);
+    ///     s.connect(s.local_addr()?)?;
+    ///     assert_eq!(s.peer_addr()?, s.local_addr()?);
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).peer_addr()?))
     }
 
-    /// The address of this end.
+    /// The address of this end. Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let s = gosched_net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     assert!(s.local_addr()?.ip().is_loopback());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(|s| sys::to_socket_addr(&SockRef::from(&s).local_addr()?))
     }

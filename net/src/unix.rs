@@ -48,19 +48,49 @@ limit_methods!(UnixStream, "gosched_net::UnixStream::pair()?.0");
 stream_traits!(UnixStream);
 
 impl UnixStream {
-    /// Connects to the socket at `path`. Where the listener's queue is full this blocks the thread: the system offers no
-    /// event to park for.
+    /// Connects to the socket at `path`. Never parks; where the listener's queue is full this blocks the thread: the
+    /// system offers no event to park for.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-uc", std::process::id()));
+    ///     let listener = gosched_net::UnixListener::bind(&path)?;
+    ///     let client = gosched_net::UnixStream::connect(&path)?;
+    ///     assert_eq!(client.peer_addr()?.as_pathname(), Some(path.as_path()));
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn connect<P: AsRef<Path>>(path: P) -> io::Result<UnixStream> {
         UnixStream::connect_raw(&SockAddr::unix(path)?)
     }
 
-    /// As [`connect`](UnixStream::connect), to an address that may be abstract.
+    /// As [`connect`](UnixStream::connect), to an address that may be abstract. Blocks the thread where that does.
     ///
     /// # Errors
     /// The system's; `InvalidInput` for an address without a name.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-uca", std::process::id()));
+    ///     let listener = gosched_net::UnixListener::bind(&path)?;
+    ///     let client = gosched_net::UnixStream::connect_addr(&listener.local_addr()?)?;
+    ///     assert_eq!(client.peer_addr()?.as_pathname(), Some(path.as_path()));
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn connect_addr(addr: &SocketAddr) -> io::Result<UnixStream> {
         UnixStream::connect_raw(&sys::from_unix_addr(addr)?)
     }
@@ -78,7 +108,7 @@ impl UnixStream {
         Ok(UnixStream::from_fd(Fd::new(s.into(), Kind::Stream, false)?))
     }
 
-    /// Two ends of a connection without names.
+    /// Two ends of a connection without names. Never parks.
     ///
     /// # Errors
     /// The system's.
@@ -102,7 +132,7 @@ impl UnixStream {
         Ok((ours(a)?, ours(b)?))
     }
 
-    /// The address of this end.
+    /// The address of this end. Never parks.
     ///
     /// # Errors
     /// The system's.
@@ -122,10 +152,25 @@ impl UnixStream {
         self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).local_addr()?))
     }
 
-    /// The address of the other end.
+    /// The address of the other end. Never parks.
     ///
     /// # Errors
     /// The system's, `NotConnected` for one.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-upa", std::process::id()));
+    ///     let listener = gosched_net::UnixListener::bind(&path)?;
+    ///     let client = gosched_net::UnixStream::connect(&path)?;
+    ///     assert_eq!(client.peer_addr()?.as_pathname(), Some(path.as_path()));
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).peer_addr()?))
     }
@@ -230,21 +275,58 @@ pub struct UnixListener {
     pub(crate) fd: Arc<Fd>,
 }
 
-socket_methods!(UnixListener, "gosched_net::TcpListener::bind(\"127.0.0.1:0\")?");
+socket_methods!(
+    UnixListener,
+    r#"{
+        let path = std::env::temp_dir().join(format!("gosched-doc-{}-listener", std::process::id()));
+        let listener = gosched_net::UnixListener::bind(&path)?;
+        std::fs::remove_file(&path)?;
+        listener
+    }"#
+);
 
 impl UnixListener {
-    /// Listens at `path`, which must not exist yet.
+    /// Listens at `path`, which must not exist yet. Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-ulb", std::process::id()));
+    ///     let listener = gosched_net::UnixListener::bind(&path)?;
+    ///     assert!(gosched_net::UnixListener::bind(&path).is_err(), "it is there already");
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixListener> {
         UnixListener::bind_raw(&SockAddr::unix(path)?)
     }
 
-    /// Listens at an address that may be abstract.
+    /// Listens at an address that may be abstract. Never parks.
     ///
     /// # Errors
     /// The system's; `InvalidInput` for an address without a name.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-ulba", std::process::id()));
+    ///     let addr = gosched_net::UnixSocketAddr::from_pathname(&path)?;
+    ///     let listener = gosched_net::UnixListener::bind_addr(&addr)?;
+    ///     assert_eq!(listener.local_addr()?.as_pathname(), Some(path.as_path()));
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixListener> {
         UnixListener::bind_raw(&sys::from_unix_addr(addr)?)
     }
@@ -262,29 +344,92 @@ impl UnixListener {
     /// # Errors
     /// Where no later accept could succeed; `TimedOut` when the deadline passes, `WouldBlock` with
     /// `set_nonblocking(true)`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-ula", std::process::id()));
+    ///     let listener = gosched_net::UnixListener::bind(&path)?;
+    ///     let client = gosched_net::UnixStream::connect(&path)?;
+    ///     let (served, _) = listener.accept()?;
+    ///     std::io::Write::write_all(&mut &client, b"hi")?;
+    ///     assert_eq!(std::io::Read::read(&mut &served, &mut [0; 8])?, 2);
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let name = || self.local_addr().map_or_else(|_| "a closed listener".into(), |a| format!("{a:?}"));
         let (sock, addr) = self.fd.accept_with(name, false, |_| ())?;
         Ok((UnixStream::from_fd(sock), sys::to_unix_addr(&addr)?))
     }
 
-    /// The connections, one after the other, without end.
+    /// The connections, one after the other, without end. Each step is an [`accept`](UnixListener::accept), and parks
+    /// as that does.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-uli", std::process::id()));
+    ///     let listener = gosched_net::UnixListener::bind(&path)?;
+    ///     let client = gosched_net::UnixStream::connect(&path)?;
+    ///     let served = listener.incoming().next().expect("incoming never ends")?;
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn incoming(&self) -> UnixIncoming<'_> {
         UnixIncoming { listener: self }
     }
 
-    /// The address it listens at.
+    /// The address it listens at. Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-ulla", std::process::id()));
+    ///     let listener = gosched_net::UnixListener::bind(&path)?;
+    ///     assert_eq!(listener.local_addr()?.as_pathname(), Some(path.as_path()));
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).local_addr()?))
     }
 
-    /// The moment after which `accept` fails with `TimedOut`, `None` for never.
+    /// The moment after which `accept` fails with `TimedOut`, also one that is parked already; `None` for never.
+    /// Setting it never parks.
     ///
     /// # Errors
     /// Where the listener is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-ulsd", std::process::id()));
+    ///     let listener = gosched_net::UnixListener::bind(&path)?;
+    ///     listener.set_deadline(Some(std::time::Instant::now()))?;
+    ///     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
         self.fd.set_deadline(&[Mode::Read], deadline)
     }
@@ -298,7 +443,24 @@ impl<'a> IntoIterator for &'a UnixListener {
     }
 }
 
-/// The connections of a listener: see [`UnixListener::incoming`].
+/// The connections of a listener: see [`UnixListener::incoming`]. Each step parks, as `accept` does.
+///
+/// # Examples
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+/// unsafe { gosched_runtime::run(|| {
+/// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-ui", std::process::id()));
+///     let listener = gosched_net::UnixListener::bind(&path)?;
+///     let client = gosched_net::UnixStream::connect(&path)?;
+///     for served in listener.incoming().take(1) {
+///         served?.set_nonblocking(true)?;
+///     }
+/// #     std::fs::remove_file(&path)?;
+///     Ok(())
+/// }) }
+/// # }
+/// ```
 #[must_use = "an iterator accepts nothing until it is asked to"]
 #[derive(Debug)]
 pub struct UnixIncoming<'a> {

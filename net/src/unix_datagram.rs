@@ -61,31 +61,70 @@ impl UnixDatagram {
         UnixDatagram::adopt(s)
     }
 
-    /// A socket at `path`, which must not exist yet.
+    /// A socket at `path`, which must not exist yet. Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-db", std::process::id()));
+    ///     let s = gosched_net::UnixDatagram::bind(&path)?;
+    ///     assert_eq!(s.local_addr()?.as_pathname(), Some(path.as_path()));
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixDatagram> {
         UnixDatagram::bind_raw(&SockAddr::unix(path)?)
     }
 
-    /// A socket at an address that may be abstract.
+    /// A socket at an address that may be abstract. Never parks.
     ///
     /// # Errors
     /// The system's; `InvalidInput` for an address without a name.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-dba", std::process::id()));
+    ///     let s = gosched_net::UnixDatagram::bind_addr(&gosched_net::UnixSocketAddr::from_pathname(&path)?)?;
+    ///     assert_eq!(s.local_addr()?.as_pathname(), Some(path.as_path()));
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixDatagram> {
         UnixDatagram::bind_raw(&sys::from_unix_addr(addr)?)
     }
 
-    /// A socket without a name.
+    /// A socket without a name. Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     assert!(gosched_net::UnixDatagram::unbound()?.local_addr()?.is_unnamed());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn unbound() -> io::Result<UnixDatagram> {
         UnixDatagram::adopt(Socket::new(Domain::UNIX, Type::DGRAM.nonblocking(), None)?)
     }
 
-    /// Two sockets without names, connected to each other.
+    /// Two sockets without names, connected to each other. Never parks.
     ///
     /// # Errors
     /// The system's.
@@ -111,15 +150,47 @@ impl UnixDatagram {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-dc", std::process::id()));
+    ///     let (to, s) = (gosched_net::UnixDatagram::bind(&path)?, gosched_net::UnixDatagram::unbound()?);
+    ///     s.connect(&path)?;
+    ///     s.send(b"hi")?;
+    ///     assert_eq!(to.recv(&mut [0; 8])?, 2);
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
         let addr = SockAddr::unix(path)?;
         self.fd.with(|s| SockRef::from(&s).connect(&addr))
     }
 
-    /// As [`connect`](UnixDatagram::connect), to an address that may be abstract.
+    /// As [`connect`](UnixDatagram::connect), to an address that may be abstract. Does not park.
     ///
     /// # Errors
     /// The system's; `InvalidInput` for an address without a name.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-dca", std::process::id()));
+    ///     let (to, s) = (gosched_net::UnixDatagram::bind(&path)?, gosched_net::UnixDatagram::unbound()?);
+    ///     s.connect_addr(&to.local_addr()?)?;
+    ///     s.send(b"hi")?;
+    ///     assert_eq!(to.recv(&mut [0; 8])?, 2);
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn connect_addr(&self, addr: &SocketAddr) -> io::Result<()> {
         let addr = sys::from_unix_addr(addr)?;
         self.fd.with(|s| SockRef::from(&s).connect(&addr))
@@ -151,14 +222,44 @@ impl UnixDatagram {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-dst", std::process::id()));
+    ///     let to = gosched_net::UnixDatagram::bind(&path)?;
+    ///     assert_eq!(gosched_net::UnixDatagram::unbound()?.send_to(b"hi", &path)?, 2);
+    ///     assert_eq!(to.recv(&mut [0; 8])?, 2);
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
         self.send_to_raw(buf, &SockAddr::unix(path)?)
     }
 
-    /// As [`send_to`](UnixDatagram::send_to), to an address that may be abstract.
+    /// As [`send_to`](UnixDatagram::send_to), to an address that may be abstract. Parks as that does.
     ///
     /// # Errors
     /// The system's; `InvalidInput` for an address without a name.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    /// #     let path = std::env::temp_dir().join(format!("gosched-doc-{}-dsta", std::process::id()));
+    ///     let to = gosched_net::UnixDatagram::bind(&path)?;
+    ///     assert_eq!(gosched_net::UnixDatagram::unbound()?.send_to_addr(b"hi", &to.local_addr()?)?, 2);
+    ///     assert_eq!(to.recv(&mut [0; 8])?, 2);
+    /// #     std::fs::remove_file(&path)?;
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn send_to_addr(&self, buf: &[u8], addr: &SocketAddr) -> io::Result<usize> {
         self.send_to_raw(buf, &sys::from_unix_addr(addr)?)
     }
@@ -206,19 +307,31 @@ impl UnixDatagram {
         Ok((n, sys::to_unix_addr(&from)?))
     }
 
-    /// As [`recv_from`](UnixDatagram::recv_from), leaving the datagram there.
+    /// As [`recv_from`](UnixDatagram::recv_from), leaving the datagram there. Parks until there is one.
     ///
     /// # Errors
     /// The system's.
     ///
     /// # Examples
-    /// See [`peek`](UnixDatagram::peek).
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, b) = gosched_net::UnixDatagram::pair()?;
+    ///     a.send(b"hi")?;
+    ///     let (n, from) = b.peek_from(&mut [0; 8])?;
+    ///     assert!(n == 2 && from.is_unnamed());
+    ///     assert_eq!(b.recv(&mut [0; 8])?, 2, "it is still there");
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (n, from) = self.fd.call(Mode::Read, |fd| sys::recv_from(fd, buf, true))?;
         Ok((n, sys::to_unix_addr(&from)?))
     }
 
-    /// As [`recv`](UnixDatagram::recv), leaving the datagram there.
+    /// As [`recv`](UnixDatagram::recv), leaving the datagram there. Parks until there is one.
     ///
     /// # Errors
     /// The system's.
@@ -263,18 +376,42 @@ impl UnixDatagram {
         self.fd.call(Mode::Read, |fd| sys::recv(fd, buf, 0))
     }
 
-    /// The address of this end.
+    /// The address of this end. Never parks.
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     assert!(gosched_net::UnixDatagram::unbound()?.local_addr()?.is_unnamed());
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).local_addr()?))
     }
 
-    /// The address that the socket is connected to.
+    /// The address that the socket is connected to. Never parks.
     ///
     /// # Errors
     /// The system's, `NotConnected` for one.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// // SAFETY: no goroutine here keeps anything of its thread across a call that parks.
+    /// unsafe { gosched_runtime::run(|| {
+    ///     let (a, _b) = gosched_net::UnixDatagram::pair()?;
+    ///     assert!(a.peer_addr()?.is_unnamed());
+    ///     assert!(gosched_net::UnixDatagram::unbound()?.peer_addr().is_err(), "NotConnected");
+    ///     Ok(())
+    /// }) }
+    /// # }
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(|s| sys::to_unix_addr(&SockRef::from(&s).peer_addr()?))
     }

@@ -36,7 +36,10 @@ macro_rules! announced {
     ($($(#[$doc:meta])* $name:ident<$($p:ident: $of:ty),+>($($a:ident: $t:ty),+) -> $r:ty;)*) => {$(
         $(#[$doc])*
         ///
-        /// Blocks the thread, announced; the errors are those of the function of this name in [`std::fs`].
+        /// Blocks the thread, announced; then parks where no P is free.
+        ///
+        /// # Errors
+        /// Those of the function of this name in [`std::fs`].
         pub fn $name<$($p: AsRef<$of>),+>($($a: $t),+) -> io::Result<$r> {
             syscall(|| std::fs::$name($($a),+))
         }
@@ -186,6 +189,9 @@ announced! {
 
 /// Changes a file's permissions. Blocks the thread, announced.
 ///
+/// # Errors
+/// The system's.
+///
 /// ```
 /// # use gosched_os::fs;
 /// let path = std::env::temp_dir().join(format!("gosched-doc-{}-perm", std::process::id()));
@@ -204,6 +210,9 @@ pub fn set_permissions<P: AsRef<Path>>(path: P, permissions: Permissions) -> io:
 /// The entries of a directory, in no order: an iterator whose every step blocks the thread, announced. The methods of a
 /// [`DirEntry`] that ask the system are std's own, unannounced.
 ///
+/// # Errors
+/// The system's.
+///
 /// ```
 /// let names: Vec<_> = gosched_os::fs::read_dir(".")?.map(|e| e.map(|e| e.file_name())).collect::<Result<_, _>>()?;
 /// assert!(names.iter().any(|n| n == "Cargo.toml"));
@@ -214,6 +223,15 @@ pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
 }
 
 /// See [`read_dir`].
+///
+/// ```
+/// let mut names = Vec::new();
+/// for entry in gosched_os::fs::read_dir("src")? {
+///     names.push(entry?.file_name());
+/// }
+/// assert!(names.iter().any(|n| n == "lib.rs"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ReadDir(std::fs::ReadDir);
 

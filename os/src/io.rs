@@ -119,16 +119,29 @@ impl Stdin {
         self.lock().read_line(buf)
     }
 
-    /// The lines, without their ends. Takes the input for as long as the iterator lives.
+    /// The lines, without their ends. Takes the input for as long as the iterator lives: parks until others have let go
+    /// of it, and for each line.
     ///
     /// # Examples
-    /// See [`stdin`].
+    /// ```no_run
+    /// for line in gosched_os::io::stdin().lines() {
+    ///     println!("{}", line?.to_uppercase());
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn lines(self) -> io::Lines<StdinLock> {
         self.lock().lines()
     }
 }
 
 /// The standard input, for one goroutine alone: see [`Stdin::lock`].
+///
+/// ```
+/// use std::io::Read;
+/// let mut input = gosched_os::io::stdin().lock();
+/// assert_eq!(input.read(&mut [])?, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct StdinLock(MutexGuard<'static, BufReader<Raw>>);
 
 impl std::fmt::Debug for StdinLock {
@@ -273,6 +286,14 @@ outputs! {
     /// ```
     stdout ->
     /// A handle on the standard output: see [`stdout`].
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// let mut out = gosched_os::io::stdout();
+    /// out.write_all(b"hello\n")?;
+    /// out.flush()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     Stdout;
     /// The standard error: [`std::io::stderr`] with its writes announced.
     ///
@@ -284,5 +305,11 @@ outputs! {
     /// ```
     stderr ->
     /// A handle on the standard error: see [`stderr`].
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// gosched_os::io::stderr().write_all(b"hello\n")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     Stderr;
 }

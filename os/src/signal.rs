@@ -130,7 +130,8 @@ pub fn notify(signals: &[Signal]) -> Receiver<Signal> {
     }
 }
 
-/// As [`notify`], with an error where the system refuses, for want of descriptors for instance.
+/// As [`notify`], with an error where the system refuses, for want of descriptors for instance. Parks no more than
+/// that.
 ///
 /// # Panics
 /// For a signal that cannot be caught; where no `run` is in progress.
@@ -333,10 +334,19 @@ fn watch() -> io::Result<Arc<Watcher>> {
 }
 
 /// No more signals for this channel; when this returns, none comes any more (those that came before are in it). A signal
-/// that no other channel wants does again what it did when the program began. Go: `signal.Stop`.
+/// that no other channel wants does again what it did when the program began. Does not park, but
+/// for a moment. Go: `signal.Stop`.
 ///
 /// # Examples
-/// See [`notify`].
+/// ```
+/// use gosched_os::signal::{self, Signal};
+/// # unsafe { gosched_runtime::run(|| {
+/// let rx = signal::notify(&[Signal::SIGUSR1]);
+/// signal::stop(&rx);
+/// assert!(rx.try_recv().is_err(), "none comes any more");
+/// # Ok::<(), std::io::Error>(()) }) }?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn stop(rx: &Receiver<Signal>) {
     let mut table = TABLE.lock();
     table.deliver();
@@ -345,7 +355,8 @@ pub fn stop(rx: &Receiver<Signal>) {
 }
 
 /// Ignores these signals (all that can be, where none is named) from now on, and takes them away from all channels. Holds
-/// for this process: a program that it starts has the default again. Go: `signal.Ignore`.
+/// for this process: a program that it starts has the default again. Does not park, but for a moment. Go:
+/// `signal.Ignore`.
 ///
 /// # Panics
 /// For a signal that cannot be caught.
@@ -376,11 +387,19 @@ pub fn ignore(signals: &[Signal]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a signal is ignored: by [`ignore`], or because the process began so and no channel wants it. Go:
-/// `signal.Ignored`.
+/// Whether a signal is ignored: by [`ignore`], or because the process began so and no channel wants it. Does not park,
+/// but for a moment. Go: `signal.Ignored`.
 ///
 /// # Examples
-/// See [`ignore`].
+/// ```
+/// use gosched_os::signal::{self, Signal};
+/// # unsafe { gosched_runtime::run(|| {
+/// assert!(!signal::ignored(Signal::SIGUSR2));
+/// signal::ignore(&[Signal::SIGUSR2])?;
+/// assert!(signal::ignored(Signal::SIGUSR2));
+/// # Ok::<(), std::io::Error>(()) }) }?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn ignored(signal: Signal) -> bool {
     let table = TABLE.lock();
     let i = signal.as_raw() as usize;
@@ -395,10 +414,18 @@ pub fn ignored(signal: Signal) -> bool {
 }
 
 /// Takes these signals (all, where none is named) away from all channels, and ends their being ignored: they do again what
-/// they did when the program began. Go: `signal.Reset`.
+/// they did when the program began. Does not park, but for a moment. Go: `signal.Reset`.
 ///
 /// # Examples
-/// See [`ignore`].
+/// ```
+/// use gosched_os::signal::{self, Signal};
+/// # unsafe { gosched_runtime::run(|| {
+/// signal::ignore(&[Signal::SIGUSR1, Signal::SIGUSR2])?;
+/// signal::reset(&[Signal::SIGUSR1]);
+/// assert!(!signal::ignored(Signal::SIGUSR1) && signal::ignored(Signal::SIGUSR2));
+/// # Ok::<(), std::io::Error>(()) }) }?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn reset(signals: &[Signal]) {
     let all: Vec<i32> = (1..N as i32).collect();
     let named: Vec<i32> = signals.iter().map(|s| s.as_raw()).collect();
@@ -412,13 +439,21 @@ pub fn reset(signals: &[Signal]) {
     table.tidy();
 }
 
-/// Sends a signal to the calling thread.
+/// Sends a signal to the calling thread. Never parks.
 ///
 /// # Errors
 /// The system's.
 ///
 /// # Examples
-/// See [`notify`].
+/// ```
+/// use gosched_os::signal::{self, Signal};
+/// # unsafe { gosched_runtime::run(|| {
+/// let rx = signal::notify(&[Signal::SIGUSR1]);
+/// signal::raise(Signal::SIGUSR1)?;
+/// assert_eq!(rx.recv(), Some(Signal::SIGUSR1));
+/// # Ok::<(), std::io::Error>(()) }) }?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn raise(signal: Signal) -> io::Result<()> {
     low_level::raise(signal.as_raw())
 }

@@ -200,7 +200,7 @@ impl FuncTimer {
 
     /// Has the function called `d` from now instead; whether it was still to be called. A stopped timer is set again,
     /// which gives false, as in Go. One whose function has been started stays as it is, which also gives false: a
-    /// `FnOnce` cannot be called again. Go: `Timer.Reset`, which would.
+    /// `FnOnce` cannot be called again. Never parks. O(log n) in the timers of one P. Go: `Timer.Reset`, which would.
     ///
     /// # Panics
     /// Where the scheduler was never started.
@@ -267,7 +267,7 @@ pub fn after_func<F: FnOnce() + Send + 'static>(d: Duration, f: F) -> FuncTimer 
     start(Instant::now().checked_add(d), f)
 }
 
-/// [`after_func`] for a point in time. One that is past is due at once.
+/// [`after_func`] for a point in time. One that is past is due at once. Never parks.
 ///
 /// # Panics
 /// Where the scheduler was never started.

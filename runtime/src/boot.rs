@@ -76,12 +76,23 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults.
+    /// The defaults, which the environment may change.
+    ///
+    /// ```
+    /// // SAFETY: no goroutine here touches a thread-local or holds a thread's value while it parks.
+    /// assert_eq!(unsafe { gosched_runtime::Config::new().run(|| 1) }, 1);
+    /// ```
     pub fn new() -> Config {
         Config::default()
     }
 
     /// GOMAXPROCS: how many threads run goroutines at a time. 0 counts as unset.
+    ///
+    /// ```
+    /// // SAFETY: no goroutine here touches a thread-local or holds a thread's value while it parks.
+    /// let procs = unsafe { gosched_runtime::Config::new().procs(3).run(gosched_runtime::gomaxprocs) };
+    /// assert_eq!(procs, 3);
+    /// ```
     pub fn procs(mut self, n: usize) -> Config {
         self.procs = Some(n);
         self
@@ -89,6 +100,16 @@ impl Config {
 
     /// The standard size of a goroutine's stack in bytes, rounded up to whole pages, 64 KiB at least (256 KiB by
     /// default). Address space; memory is used only as far as the stack is. Fixed by the first `run`.
+    ///
+    /// ```
+    /// // SAFETY: no goroutine here touches a thread-local or holds a thread's value while it parks.
+    /// unsafe {
+    ///     gosched_runtime::Config::new().stack_size(4 << 20).run(|| {
+    ///         let large = std::hint::black_box([0u8; 300 << 10]);
+    ///         assert_eq!(large[1], 0);
+    ///     })
+    /// }
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Config {
         self.stack_size = Some(bytes);
         self
@@ -96,6 +117,13 @@ impl Config {
 
     /// The most threads the scheduler may have (10,000 by default); one more ends the process with
     /// `fatal error: thread exhaustion` (Go: `debug.SetMaxThreads`).
+    ///
+    /// ```
+    /// let config = gosched_runtime::Config::new().max_threads(100);
+    /// // SAFETY: no goroutine here touches a thread-local or holds a thread's value while it parks.
+    /// let threads = unsafe { config.run(|| gosched_runtime::debug::stats().threads) };
+    /// assert!(threads <= 100);
+    /// ```
     pub fn max_threads(mut self, n: usize) -> Config {
         self.max_threads = Some(n);
         self
@@ -103,18 +131,31 @@ impl Config {
 
     /// Whether SIGQUIT prints every goroutine's stack and ends the process with status 2, as in Go (it does, unless the
     /// program has a handler for it). Fixed by the first `run`.
+    ///
+    /// ```
+    /// // SAFETY: no goroutine here touches a thread-local or holds a thread's value while it parks.
+    /// unsafe { gosched_runtime::Config::new().sigquit(false).run(|| ()) }; // SIGQUIT does what it did before
+    /// ```
     pub fn sigquit(mut self, on: bool) -> Config {
         self.sigquit = Some(on);
         self
     }
 
-    /// [`run`](crate::run) with this configuration.
+    /// [`run`](crate::run) with this configuration: blocks the calling thread until `main` returns. On a goroutine it
+    /// parks.
     ///
     /// # Safety
     /// As for [`run`](crate::run).
     ///
     /// # Panics
     /// As [`run`](crate::run).
+    ///
+    /// ```
+    /// let config = gosched_runtime::Config::new().procs(2);
+    /// // SAFETY: no goroutine here touches a thread-local or holds a thread's value while it parks.
+    /// let one = unsafe { config.run(|| gosched_runtime::spawn(|| 1).join().unwrap()) };
+    /// assert_eq!(one, 1);
+    /// ```
     #[track_caller]
     pub unsafe fn run<F, T>(self, main: F) -> T
     where
@@ -163,7 +204,7 @@ impl Config {
     }
 }
 
-/// GOMAXPROCS: how many threads run goroutines at a time. Before the first `run`, what it would be.
+/// GOMAXPROCS: how many threads run goroutines at a time. Before the first `run`, what it would be. Never parks.
 ///
 /// ```
 /// assert!(gosched_runtime::gomaxprocs() >= 1);
@@ -176,7 +217,8 @@ pub fn gomaxprocs() -> usize {
 }
 
 /// Sets GOMAXPROCS and gives the value before; 0 only asks. Works at any time, under load, in both directions: a P that
-/// is too many is given up when its thread next comes by the scheduler (Go: `runtime.GOMAXPROCS`). At most 1,024.
+/// is too many is given up when its thread next comes by the scheduler (Go: `runtime.GOMAXPROCS`). At most 1,024. Never
+/// parks, and does not wait for that. O(GOMAXPROCS).
 ///
 /// ```
 /// # unsafe { gosched_runtime::run(|| {
@@ -204,7 +246,7 @@ pub fn set_gomaxprocs(n: usize) -> usize {
 /// What `set_gomaxprocs` was told before the start; 0: nothing.
 static BEFORE_START: AtomicUsize = AtomicUsize::new(0);
 
-/// How many CPUs the process may use (its affinity mask).
+/// How many CPUs the process may use (its affinity mask). Never parks.
 ///
 /// ```
 /// assert!(gosched_runtime::num_cpu() >= 1);

@@ -55,6 +55,14 @@ pub fn stacks() -> String {
 }
 
 /// Numbers about the scheduler; see [`stats`].
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let s = gosched_runtime::debug::stats();
+/// assert_eq!(s.local_runqs.len(), s.procs);
+/// assert!(s.idle_threads <= s.threads);
+/// # }) };
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -91,7 +99,7 @@ pub struct Stats {
 }
 
 /// Numbers about the scheduler. Each is read by itself, while everything goes on: they fit together only nearly.
-/// O(goroutines).
+/// Never parks. O(goroutines).
 ///
 /// ```
 /// # unsafe { gosched_runtime::run(|| {

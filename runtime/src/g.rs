@@ -41,6 +41,14 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, O
 ///
 /// It runs on the scheduler's own stack: it may unlock, publish and start timers; it must not park, panic, or touch
 /// what the waiter owns after the step that makes the waiter reachable (its last unlock).
+///
+/// ```
+/// use gosched_runtime::park::{Commit, WaitReason, gopark};
+///
+/// let call_off: Commit = |_, _| false;
+/// // SAFETY: nobody is to ready it: the commit calls the sleep off.
+/// unsafe { gopark(call_off, std::ptr::null_mut(), WaitReason::Other) };
+/// ```
 pub type Commit = unsafe fn(Waiter, *mut ()) -> bool;
 
 /// What a goroutine asks of the scheduler when it leaves its stack; obeyed on the M's own stack (schedule.rs).

@@ -135,6 +135,10 @@ pub mod poller {
 
     /// To be called by the poller when its first descriptor is registered ([`Netpoll::is_active`] turns true): sees to it
     /// that somebody waits for events from now on, also where all of the scheduler sleeps.
+    ///
+    /// ```
+    /// gosched_runtime::poller::wanted(); // nothing to do where no scheduler runs
+    /// ```
     pub fn wanted() {
         crate::wake::poller_wanted();
     }

@@ -32,6 +32,23 @@ fn of_thread() -> Option<*const Locals> {
 }
 
 /// The value was dropped: its goroutine (or thread) is ending.
+///
+/// ```
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// static REFUSED: AtomicBool = AtomicBool::new(false);
+/// struct Last;
+/// impl Drop for Last {
+///     fn drop(&mut self) {
+///         REFUSED.store(LAST.try_with(|_| ()).is_err(), Ordering::Relaxed);
+///     }
+/// }
+/// gosched_runtime::goroutine_local! {
+///     static LAST: Last = Last;
+/// }
+/// std::thread::spawn(|| LAST.with(|_| ())).join().unwrap();
+/// assert!(REFUSED.load(Ordering::Relaxed));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AccessError;
@@ -51,7 +68,21 @@ impl fmt::Display for AccessError {
 impl std::error::Error for AccessError {}
 
 /// A key made by [`goroutine_local!`](crate::goroutine_local): each goroutine has its own value, made by the initialiser
-/// at the first access and dropped when the goroutine ends. On a plain thread it is the thread's own value.
+/// at the first access and dropped when the goroutine ends. On a plain thread it is the thread's own value. No method
+/// parks by itself; a closure that a value is lent to, and an initialiser, may.
+///
+/// ```
+/// use std::cell::Cell;
+///
+/// gosched_runtime::goroutine_local! {
+///     static COUNT: Cell<u32> = const { Cell::new(7) };
+/// }
+/// # unsafe { gosched_runtime::run(|| {
+/// COUNT.set(8);
+/// assert_eq!(gosched_runtime::spawn(|| COUNT.get()).join().unwrap(), 7); // its own
+/// assert_eq!(COUNT.get(), 8);
+/// # }) };
+/// ```
 pub struct LocalKey<T: 'static> {
     /// Index in the tables plus one; 0: not given yet.
     id: AtomicUsize,
@@ -110,10 +141,19 @@ impl<T: 'static> LocalKey<T> {
         Ok(v)
     }
 
-    /// Lends the caller's value to `f`.
+    /// Lends the caller's value to `f`. Never parks; `f` may.
     ///
     /// # Panics
     /// Where the value has been dropped already: in a destructor of another goroutine-local.
+    ///
+    /// ```
+    /// gosched_runtime::goroutine_local! {
+    ///     static NAME: String = "nobody".to_string();
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!(NAME.with(|name| name.len()), 6);
+    /// # }) };
+    /// ```
     pub fn with<F, R>(&'static self, f: F) -> R
     where
         F: FnOnce(&T) -> R,
@@ -125,6 +165,15 @@ impl<T: 'static> LocalKey<T> {
     ///
     /// # Errors
     /// [`AccessError`] in that case.
+    ///
+    /// ```
+    /// gosched_runtime::goroutine_local! {
+    ///     static NAME: String = "nobody".to_string();
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!(NAME.try_with(|name| name.len()), Ok(6));
+    /// # }) };
+    /// ```
     pub fn try_with<F, R>(&'static self, f: F) -> Result<R, AccessError>
     where
         F: FnOnce(&T) -> R,
@@ -141,6 +190,18 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// # Panics
     /// As [`with`](Self::with).
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// gosched_runtime::goroutine_local! {
+    ///     static COUNT: Cell<u32> = const { Cell::new(7) };
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// COUNT.set(8);
+    /// assert_eq!(COUNT.get(), 8);
+    /// # }) };
+    /// ```
     pub fn set(&'static self, value: T) {
         let mut value = Some(value);
         let cell = self
@@ -156,6 +217,17 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// # Panics
     /// As [`with`](Self::with).
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// gosched_runtime::goroutine_local! {
+    ///     static COUNT: Cell<u32> = const { Cell::new(7) };
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!(COUNT.get(), 7);
+    /// # }) };
+    /// ```
     pub fn get(&'static self) -> T
     where
         T: Copy,
@@ -167,6 +239,17 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// # Panics
     /// As [`with`](Self::with).
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// gosched_runtime::goroutine_local! {
+    ///     static COUNT: Cell<u32> = const { Cell::new(7) };
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!((COUNT.take(), COUNT.get()), (7, 0));
+    /// # }) };
+    /// ```
     pub fn take(&'static self) -> T
     where
         T: Default,
@@ -178,6 +261,17 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// # Panics
     /// As [`with`](Self::with).
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// gosched_runtime::goroutine_local! {
+    ///     static COUNT: Cell<u32> = const { Cell::new(7) };
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!((COUNT.replace(8), COUNT.get()), (7, 8));
+    /// # }) };
+    /// ```
     pub fn replace(&'static self, value: T) -> T {
         self.with(|c| c.replace(value))
     }
@@ -188,6 +282,17 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// # Panics
     /// As [`with`](Self::with), and where it is mutably borrowed.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// gosched_runtime::goroutine_local! {
+    ///     static LOG: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert!(LOG.with_borrow(|log| log.is_empty()));
+    /// # }) };
+    /// ```
     pub fn with_borrow<F, R>(&'static self, f: F) -> R
     where
         F: FnOnce(&T) -> R,
@@ -199,6 +304,21 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// # Panics
     /// As [`with`](Self::with), and where it is borrowed.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// gosched_runtime::goroutine_local! {
+    ///     static LOG: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// LOG.with_borrow_mut(|log| {
+    ///     gosched_runtime::yield_now(); // a borrow may last across a park
+    ///     log.push(1);
+    /// });
+    /// assert_eq!(LOG.take(), [1]);
+    /// # }) };
+    /// ```
     pub fn with_borrow_mut<F, R>(&'static self, f: F) -> R
     where
         F: FnOnce(&mut T) -> R,
@@ -210,6 +330,18 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// # Panics
     /// As [`with`](Self::with), and where it is borrowed.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// gosched_runtime::goroutine_local! {
+    ///     static LOG: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// LOG.set(vec![1]);
+    /// assert_eq!(LOG.take(), [1]);
+    /// # }) };
+    /// ```
     pub fn set(&'static self, value: T) {
         let mut value = Some(value);
         let cell = self
@@ -225,6 +357,18 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// # Panics
     /// As [`with`](Self::with), and where it is borrowed.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// gosched_runtime::goroutine_local! {
+    ///     static LOG: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// LOG.set(vec![1]);
+    /// assert_eq!((LOG.take(), LOG.take()), (vec![1], vec![]));
+    /// # }) };
+    /// ```
     pub fn take(&'static self) -> T
     where
         T: Default,
@@ -236,6 +380,18 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// # Panics
     /// As [`with`](Self::with), and where it is borrowed.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// gosched_runtime::goroutine_local! {
+    ///     static LOG: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// }
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!(LOG.replace(vec![1]), []);
+    /// assert_eq!(LOG.take(), [1]);
+    /// # }) };
+    /// ```
     pub fn replace(&'static self, value: T) -> T {
         self.with(|c| c.replace(value))
     }

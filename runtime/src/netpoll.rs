@@ -14,6 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a poll may wait for the first event.
+///
+/// ```
+/// use gosched_runtime::poller::PollWait;
+/// let d = std::time::Duration::from_millis(5);
+/// assert_ne!(PollWait::For(d), PollWait::Forever);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PollWait {
     /// Only harvest what is there.
@@ -25,22 +31,91 @@ pub enum PollWait {
 }
 
 /// A network poller. Installed once with [`install`].
+///
+/// ```
+/// use gosched_runtime::poller::{Netpoll, PollWait, ReadyList, install};
+/// # use std::sync::{Condvar, Mutex};
+///
+/// /// Knows no descriptor: only timers end its waits.
+/// # #[derive(Default)]
+/// struct Sleeper { broken: Mutex<bool>, end: Condvar }
+///
+/// impl Netpoll for Sleeper {
+///     fn netpoll(&self, wait: PollWait, _ready: &mut ReadyList) {
+///         let broken = self.broken.lock().unwrap();
+///         *match wait {
+///             PollWait::No => return,
+///             PollWait::For(d) => self.end.wait_timeout_while(broken, d, |b| !*b).unwrap().0,
+///             PollWait::Forever => self.end.wait_while(broken, |b| !*b).unwrap(),
+///         } = false;
+///     }
+///     fn netpoll_break(&self) {
+///         *self.broken.lock().unwrap() = true;
+///         self.end.notify_one();
+///     }
+///     fn is_active(&self) -> bool {
+///         false
+///     }
+///     fn has_waiters(&self) -> bool {
+///         false
+///     }
+/// }
+/// install(Box::leak(Box::<Sleeper>::default()));
+/// # unsafe { gosched_runtime::run(|| gosched_runtime::sleep(std::time::Duration::from_millis(1))) };
+/// ```
 pub trait Netpoll: Sync {
     /// Waits for readiness and pushes every waiter whose socket became ready on `ready`.
+    ///
+    /// ```
+    /// use gosched_runtime::poller::{Netpoll, PollWait, ReadyList};
+    /// fn harvest(poller: &dyn Netpoll, into: &mut ReadyList) {
+    ///     poller.netpoll(PollWait::No, into);
+    /// }
+    /// ```
     fn netpoll(&self, wait: PollWait, ready: &mut ReadyList);
 
     /// Ends a waiting `netpoll` of another thread; if none waits, the next one returns at once.
+    ///
+    /// ```
+    /// use gosched_runtime::poller::Netpoll;
+    /// fn new_deadline(poller: &dyn Netpoll) {
+    ///     poller.netpoll_break(); // whoever waits looks again
+    /// }
+    /// ```
     fn netpoll_break(&self);
 
     /// Whether polling can bring anything: some descriptor is registered. Cheap, asked in every search for work.
+    ///
+    /// ```
+    /// use gosched_runtime::poller::Netpoll;
+    /// fn worth_asking(poller: &dyn Netpoll) -> bool {
+    ///     poller.is_active()
+    /// }
+    /// ```
     fn is_active(&self) -> bool;
 
     /// Whether anybody waits for a socket now. May be slow (a scan): asked only before a deadlock is declared. Not a
     /// counter, because that would be one word written by all Ps at every park.
+    ///
+    /// ```
+    /// use gosched_runtime::poller::Netpoll;
+    /// fn is_deadlock(poller: &dyn Netpoll, all_parked: bool) -> bool {
+    ///     all_parked && !poller.has_waiters()
+    /// }
+    /// ```
     fn has_waiters(&self) -> bool;
 }
 
 /// The waiters that a poll made ready, in the order of their events.
+///
+/// ```
+/// use gosched_runtime::poller::{Netpoll, PollWait, ReadyList};
+/// fn harvest(poller: &dyn Netpoll) -> ReadyList {
+///     let mut ready = ReadyList::default();
+///     poller.netpoll(PollWait::No, &mut ready);
+///     ready
+/// }
+/// ```
 #[derive(Default)]
 pub struct ReadyList {
     pub(crate) gs: GQueue<g::G>,
@@ -51,6 +126,19 @@ impl ReadyList {
     ///
     /// # Safety
     /// As for [`crate::park::goready`]: the caller owes this waiter its wake-up.
+    ///
+    /// ```
+    /// use gosched_runtime::park::{WaitReason, Waiter, gopark};
+    /// use gosched_runtime::poller::ReadyList;
+    ///
+    /// unsafe fn commit(w: Waiter, _: *mut ()) -> bool {
+    ///     // SAFETY: a plain thread, which nobody else knows to wait.
+    ///     unsafe { ReadyList::default().push(w) };
+    ///     true
+    /// }
+    /// // SAFETY: the commit readies this thread, once.
+    /// unsafe { gopark(commit, std::ptr::null_mut(), WaitReason::Other) };
+    /// ```
     pub unsafe fn push(&mut self, w: Waiter) {
         match w.head().kind {
             // SAFETY: a head of this kind is a goroutine's; the caller owns its wake-up, so it is in no other list.
@@ -66,6 +154,26 @@ static INSTALLED: OnceLock<&'static dyn Netpoll> = OnceLock::new();
 ///
 /// # Panics
 /// When there is one already.
+///
+/// # Examples
+/// ```
+/// use gosched_runtime::poller::{Netpoll, PollWait, ReadyList, install};
+/// # struct Mine;
+/// # impl Netpoll for Mine {
+/// #     fn netpoll(&self, wait: PollWait, _: &mut ReadyList) {
+/// #         match wait {
+/// #             PollWait::No => {}
+/// #             _ => std::thread::sleep(std::time::Duration::from_millis(1)),
+/// #         }
+/// #     }
+/// #     fn netpoll_break(&self) {}
+/// #     fn is_active(&self) -> bool { false }
+/// #     fn has_waiters(&self) -> bool { false }
+/// # }
+/// static POLLER: Mine = Mine; // implements Netpoll
+/// install(&POLLER);
+/// # unsafe { gosched_runtime::run(|| gosched_runtime::sleep(std::time::Duration::from_millis(1))) };
+/// ```
 pub fn install(poller: &'static dyn Netpoll) {
     assert!(INSTALLED.set(poller).is_ok(), "gosched: a network poller is already installed");
     // Whoever waits in the old one must come out and wait in the new one.

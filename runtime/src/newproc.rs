@@ -37,8 +37,8 @@ pub(crate) struct GoExit;
 /// Nothing comes back from it; [`spawn`] gives a handle. The cheapest way to start one: no allocation where the closure
 /// fits 64 bytes.
 ///
-/// A panic in it ends it alone, after the panic hook has printed its id. The starter keeps running; the new goroutine is
-/// the next to run on this P.
+/// A panic in it ends it alone, after the panic hook has printed its id. The starter keeps running (never parks); the
+/// new goroutine is the next to run on this P.
 ///
 /// # Panics
 /// On a plain thread, where no [`run`](crate::run) is in progress.
@@ -65,7 +65,10 @@ pub(crate) fn go_at<F: FnOnce() + Send + 'static>(site: &'static Location<'stati
     unsafe { newproc(f, None, site) };
 }
 
-/// Go's `go` statement: `go!({ block })` or `go!(move || expression)`. The block moves what it names.
+/// Go's `go` statement: `go!({ block })` or `go!(move || expression)`. The block moves what it names. Never parks.
+///
+/// # Panics
+/// As [`go`](fn@crate::go).
 ///
 /// ```
 /// # unsafe { gosched_runtime::run(|| {
@@ -311,6 +314,15 @@ impl<T> Packet<T> {
 }
 
 /// The number of a goroutine; its `Debug` shows it.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let h = gosched_runtime::spawn(|| gosched_runtime::goid());
+/// let shown = format!("{:?}", h.id());
+/// let goid = h.join().unwrap().unwrap();
+/// assert_eq!(shown, format!("GoroutineId({goid})"));
+/// # }) };
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GoroutineId(u64);
 
@@ -321,25 +333,60 @@ impl fmt::Debug for GoroutineId {
 }
 
 /// A handle on a goroutine, from [`spawn`]. Dropping it detaches: the goroutine runs on.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let handles: Vec<_> = (0..3).map(|n| gosched_runtime::spawn(move || n * n)).collect();
+/// let squares: Vec<i32> = handles.into_iter().map(|h| h.join().unwrap()).collect();
+/// assert_eq!(squares, [0, 1, 4]);
+/// # }) };
+/// ```
 pub struct JoinHandle<T> {
     packet: Arc<Packet<T>>,
     id: GoroutineId,
 }
 
 impl<T> JoinHandle<T> {
-    /// Waits for the goroutine's end (parks; a plain thread blocks) and gives its result, or `Err` with the panic's
-    /// payload. After [`goexit`] it is an `Err` as well.
+    /// Waits for the goroutine's end (parks; a plain thread blocks) and gives its result.
+    ///
+    /// # Errors
+    /// The panic's payload, where it panicked. After [`goexit`] it is an `Err` as well.
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!(gosched_runtime::spawn(|| 1).join().unwrap(), 1);
+    /// let payload = gosched_runtime::spawn(|| panic!("oh")).join().unwrap_err();
+    /// assert_eq!(payload.downcast_ref(), Some(&"oh"));
+    /// # }) };
+    /// ```
     pub fn join(self) -> std::thread::Result<T> {
         self.packet.wait();
         self.packet.take()
     }
 
     /// Whether it has ended. Never parks.
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let h = gosched_runtime::spawn(|| 1);
+    /// while !h.is_finished() {
+    ///     gosched_runtime::yield_now();
+    /// }
+    /// assert_eq!(h.join().unwrap(), 1); // at once
+    /// # }) };
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.packet.is_done()
     }
 
-    /// Its id.
+    /// Its id. Never parks.
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let (a, b) = (gosched_runtime::spawn(|| ()), gosched_runtime::spawn(|| ()));
+    /// assert_ne!(a.id(), b.id());
+    /// # }) };
+    /// ```
     pub fn id(&self) -> GoroutineId {
         self.id
     }
@@ -351,7 +398,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Starts a goroutine and gives a handle to wait for its result: `std::thread::spawn` for goroutines.
+/// Starts a goroutine and gives a handle to wait for its result: `std::thread::spawn` for goroutines. Never parks.
 ///
 /// # Panics
 /// On a plain thread, where no [`run`](crate::run) is in progress.
@@ -417,12 +464,27 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// A goroutine without a name, on a stack of the standard size.
+    /// A goroutine without a name, on a stack of the standard size. Nothing here parks.
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let h = gosched_runtime::Builder::new().spawn(|| 1).unwrap();
+    /// assert_eq!(h.join().unwrap(), 1);
+    /// # }) };
+    /// ```
     pub fn new() -> Builder {
         Builder::default()
     }
 
     /// Its name, shown in reports.
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let worker = gosched_runtime::Builder::new().name("worker 1".into());
+    /// let h = worker.spawn(gosched_runtime::debug::stacks).unwrap();
+    /// assert!(h.join().unwrap().contains("worker 1"));
+    /// # }) };
+    /// ```
     pub fn name(mut self, name: String) -> Builder {
         self.name = Some(name);
         self
@@ -430,18 +492,34 @@ impl Builder {
 
     /// The size of its stack in bytes, rounded up to whole slots of the standard size. It costs address space at once,
     /// memory only as far as it is used.
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let deep = gosched_runtime::Builder::new().stack_size(8 << 20);
+    /// let h = deep.spawn(|| std::hint::black_box([0u8; 1 << 20])[1]).unwrap();
+    /// assert_eq!(h.join().unwrap(), 0);
+    /// # }) };
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self
     }
 
-    /// Starts it.
+    /// Starts it. Never parks.
     ///
     /// # Errors
     /// Where the stack asked for is larger than all that can be reserved.
     ///
     /// # Panics
     /// As [`spawn`].
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let h = gosched_runtime::Builder::new().name("sum".into()).spawn(|| 1 + 1).unwrap();
+    /// assert_eq!(h.join().unwrap(), 2);
+    /// assert!(gosched_runtime::Builder::new().stack_size(usize::MAX).spawn(|| ()).is_err());
+    /// # }) };
+    /// ```
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -456,8 +534,9 @@ impl Builder {
     }
 }
 
-/// Lets the others run: the calling goroutine goes to the end of the global queue (Go: `runtime.Gosched`). On a plain
-/// thread it is `std::thread::yield_now`.
+/// Lets the others run: the calling goroutine goes to the end of the global queue (Go: `runtime.Gosched`). Nothing has
+/// to wake it, but it counts as parking: it may go on on another thread. On a plain thread it is
+/// `std::thread::yield_now`.
 ///
 /// ```
 /// # unsafe { gosched_runtime::run(|| {
@@ -475,7 +554,7 @@ pub fn yield_now() {
     unsafe { g.suspend(crate::g::Order::Yield) };
 }
 
-/// The id of the calling goroutine; `None` on a plain thread. Ids are never used twice.
+/// The id of the calling goroutine; `None` on a plain thread. Ids are never used twice. Never parks.
 ///
 /// ```
 /// assert_eq!(gosched_runtime::goid(), None);
@@ -488,7 +567,7 @@ pub fn goid() -> Option<u64> {
 }
 
 /// How many goroutines there are now: started and not ended. Counts while others start and end, so it may be off by
-/// those. O(GOMAXPROCS).
+/// those. Never parks. O(GOMAXPROCS).
 ///
 /// ```
 /// # unsafe { gosched_runtime::run(|| {

@@ -35,6 +35,21 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 /// How a wait with a deadline ended.
+///
+/// ```
+/// use gosched_runtime::park::{WaitReason, Waiter, Woken, current, gopark_timeout};
+/// use std::{ptr, time::Instant};
+///
+/// unsafe fn commit(_: Waiter, _: *mut ()) -> bool {
+///     true // nobody is told: the deadline ends it
+/// }
+/// let ticket = current().open_ticket();
+/// // SAFETY: the commit does nothing, and no other waker has the ticket.
+/// let woken = unsafe {
+///     gopark_timeout(commit, ptr::null_mut(), WaitReason::Sleep, ticket, Some(Instant::now()))
+/// };
+/// assert_eq!(woken, Woken::TimedOut);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Woken {
     /// By a `goready`.
@@ -44,6 +59,14 @@ pub enum Woken {
 }
 
 /// The waiter that this code runs as: the goroutine, or else the thread. Stays the same across parks.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let me = gosched_runtime::park::current();
+/// gosched_runtime::yield_now();
+/// assert_eq!(gosched_runtime::park::current(), me);
+/// # }) };
+/// ```
 #[inline]
 pub fn current() -> Waiter {
     match m::getg() {
@@ -53,6 +76,14 @@ pub fn current() -> Waiter {
 }
 
 /// Whether this code runs on a goroutine. On any other thread, waiting blocks the thread.
+///
+/// ```
+/// use gosched_runtime::park::on_goroutine;
+/// assert!(!on_goroutine());
+/// # unsafe { gosched_runtime::run(|| {
+/// assert!(on_goroutine());
+/// # }) };
+/// ```
 #[inline]
 pub fn on_goroutine() -> bool {
     m::getg().is_some()
@@ -73,6 +104,31 @@ static CPUS: OnceLock<usize> = OnceLock::new();
 /// - Somebody readies this waiter exactly once for this call, unless `commit` gives false; and not before `commit` has
 ///   made the waiter reachable.
 /// - The caller holds nothing tied to its thread across the call.
+///
+/// ```
+/// use gosched_runtime::park::{WaitReason, Waiter, gopark, goready};
+/// use std::sync::atomic::{AtomicPtr, Ordering};
+///
+/// static WHO: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+///
+/// unsafe fn commit(w: Waiter, _: *mut ()) -> bool {
+///     WHO.store(w.into_raw(), Ordering::Release);
+///     true
+/// }
+/// # unsafe { gosched_runtime::run(|| {
+/// gosched_runtime::spawn(|| {
+///     let mut who = WHO.load(Ordering::Acquire);
+///     while who.is_null() {
+///         gosched_runtime::yield_now();
+///         who = WHO.load(Ordering::Acquire);
+///     }
+///     // SAFETY: the commit left it there; it is readied once.
+///     unsafe { goready(Waiter::from_raw(who)) };
+/// });
+/// // SAFETY: the goroutine above readies this waiter once, after the commit.
+/// unsafe { gopark(commit, std::ptr::null_mut(), WaitReason::Other) };
+/// # }) };
+/// ```
 #[inline]
 pub unsafe fn gopark(commit: Commit, arg: *mut (), reason: WaitReason) {
     match m::getg() {
@@ -113,6 +169,20 @@ unsafe fn gopark_g(g: &'static G, commit: Commit, arg: *mut (), reason: WaitReas
 /// # Safety
 /// The caller is the one who owes `w` this wake-up: `w` is in a `gopark` whose commit made it reachable to the caller,
 /// and nobody else readies that wait. The caller touches nothing that the waiter owns afterwards.
+///
+/// ```
+/// use gosched_runtime::park::{WaitReason, Waiter, gopark, goready};
+///
+/// unsafe fn commit(w: Waiter, _: *mut ()) -> bool {
+///     // SAFETY: nobody else knows of this wait.
+///     unsafe { goready(w) };
+///     true
+/// }
+/// # unsafe { gosched_runtime::run(|| {
+/// // SAFETY: the commit readies the waiter, once.
+/// unsafe { gopark(commit, std::ptr::null_mut(), WaitReason::Other) };
+/// # }) };
+/// ```
 #[inline]
 pub unsafe fn goready(w: Waiter) {
     // SAFETY: handed on.
@@ -124,6 +194,28 @@ pub unsafe fn goready(w: Waiter) {
 ///
 /// # Safety
 /// As for [`gopark`], and wakers go through the ticket.
+///
+/// ```
+/// use gosched_runtime::park::{Ticket, WaitReason, Waiter, Woken, current, gopark_timeout, goready};
+/// use std::time::{Duration, Instant};
+///
+/// unsafe fn commit(w: Waiter, ticket: *mut ()) -> bool {
+///     // SAFETY: the ticket of the call below, which waits.
+///     if w.claim(unsafe { *ticket.cast::<Ticket>() }) {
+///         // SAFETY: claimed.
+///         unsafe { goready(w) };
+///     }
+///     true
+/// }
+/// # unsafe { gosched_runtime::run(|| {
+/// let mut ticket = current().open_ticket();
+/// let arg = (&raw mut ticket).cast();
+/// let limit = Instant::now() + Duration::from_secs(60);
+/// // SAFETY: whoever claims the ticket readies the waiter.
+/// let woken = unsafe { gopark_timeout(commit, arg, WaitReason::Other, ticket, Some(limit)) };
+/// assert_eq!(woken, Woken::Readied);
+/// # }) };
+/// ```
 pub unsafe fn gopark_timeout(
     commit: Commit,
     arg: *mut (),

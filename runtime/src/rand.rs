@@ -40,7 +40,12 @@ fn start() -> u64 {
     mix(s ^ mix(STREAMS.fetch_add(1, Ordering::Relaxed))) | 1
 }
 
-/// A random number. Its stream is the thread's.
+/// A random number. Its stream is the thread's. Never parks.
+///
+/// ```
+/// let drawn: Vec<u32> = (0..8).map(|_| gosched_runtime::cheaprand()).collect();
+/// assert!(drawn.iter().any(|n| *n != drawn[0]));
+/// ```
 #[inline(never)] // reaches a thread-local, and a goroutine may change threads between two calls
 pub fn cheaprand() -> u32 {
     STATE.with(|state| {
@@ -57,7 +62,12 @@ pub fn cheaprand() -> u32 {
     })
 }
 
-/// A random number below `n`; 0 for 0. The bias is below n/2^32.
+/// A random number below `n`; 0 for 0. The bias is below n/2^32. Never parks.
+///
+/// ```
+/// assert!(gosched_runtime::cheaprandn(6) < 6);
+/// assert_eq!(gosched_runtime::cheaprandn(0), 0);
+/// ```
 #[inline]
 pub fn cheaprandn(n: u32) -> u32 {
     ((u64::from(cheaprand()) * u64::from(n)) >> 32) as u32

@@ -3,6 +3,11 @@
 use std::fmt;
 
 /// Why a goroutine is parked. Shown by its `Display` in stack dumps and in the deadlock report.
+///
+/// ```
+/// use gosched_runtime::park::WaitReason;
+/// assert_eq!(WaitReason::ChanSend.to_string(), "chan send");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]
 pub enum WaitReason {
@@ -73,6 +78,11 @@ impl WaitReason {
     }
 
     /// Go's words for it.
+    ///
+    /// ```
+    /// use gosched_runtime::park::WaitReason;
+    /// assert_eq!(WaitReason::ChanReceive.as_str(), "chan receive");
+    /// ```
     pub const fn as_str(self) -> &'static str {
         match self {
             WaitReason::Zero => "",

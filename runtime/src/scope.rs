@@ -13,6 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A scope to start borrowing goroutines in; see [`scope`].
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let mut n = [1, 2];
+/// let (a, b) = n.split_at_mut(1);
+/// gosched_runtime::scope(|s| {
+///     s.spawn(|| a[0] += 10);
+///     s.spawn(|| b[0] += 10);
+/// });
+/// assert_eq!(n, [11, 12]);
+/// # }) };
+/// ```
 pub struct Scope<'scope, 'env: 'scope> {
     running: WaitGroup,
     panicked: Arc<AtomicBool>,
@@ -22,6 +34,14 @@ pub struct Scope<'scope, 'env: 'scope> {
 }
 
 /// A handle on a goroutine of a scope. Dropping it does not end the wait for it.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let text = String::from("hello");
+/// let len = gosched_runtime::scope(|s| s.spawn(|| text.len()).join().unwrap());
+/// assert_eq!(len, 5);
+/// # }) };
+/// ```
 pub struct ScopedJoinHandle<'scope, T> {
     inner: JoinHandle<T>,
     scope: PhantomData<&'scope ()>,
@@ -65,10 +85,20 @@ where
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Starts a goroutine that may borrow what outlives the scope.
+    /// Starts a goroutine that may borrow what outlives the scope. Never parks.
     ///
     /// # Panics
     /// On a plain thread, where no [`run`](crate::run) is in progress.
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let text = String::from("hello");
+    /// gosched_runtime::scope(|s| {
+    ///     let h = s.spawn(|| text.len());
+    ///     assert_eq!(h.join().unwrap(), text.len());
+    /// });
+    /// # }) };
+    /// ```
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
@@ -96,17 +126,49 @@ impl Drop for ScopeEnd {
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
-    /// Waits for the goroutine's end and gives its result, or `Err` with its panic.
+    /// Waits for the goroutine's end (parks; a plain thread blocks) and gives its result.
+    ///
+    /// # Errors
+    /// The panic's payload, where it panicked: the scope then does not panic for it. After [`goexit`](crate::goexit) it
+    /// is an `Err` as well.
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// gosched_runtime::scope(|s| {
+    ///     assert_eq!(s.spawn(|| 1).join().unwrap(), 1);
+    ///     assert!(s.spawn(|| panic!("oh")).join().is_err());
+    /// });
+    /// # }) };
+    /// ```
     pub fn join(self) -> std::thread::Result<T> {
         self.inner.join()
     }
 
     /// Whether it has ended. Never parks.
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// gosched_runtime::scope(|s| {
+    ///     let h = s.spawn(|| ());
+    ///     while !h.is_finished() {
+    ///         gosched_runtime::yield_now();
+    ///     }
+    /// });
+    /// # }) };
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.inner.is_finished()
     }
 
-    /// Its id.
+    /// Its id. Never parks.
+    ///
+    /// ```
+    /// # unsafe { gosched_runtime::run(|| {
+    /// gosched_runtime::scope(|s| {
+    ///     assert_ne!(s.spawn(|| ()).id(), s.spawn(|| ()).id());
+    /// });
+    /// # }) };
+    /// ```
     pub fn id(&self) -> GoroutineId {
         self.inner.id()
     }

@@ -12,6 +12,20 @@ use crate::{m, wake};
 use std::time::Instant;
 
 /// A timer that was started. `Copy`; harmless when stale.
+///
+/// ```
+/// use gosched_runtime::timer::{TimerId, timer_add, timer_del};
+/// use std::time::{Duration, Instant};
+///
+/// unsafe fn due(_: *mut (), _: u64) {}
+/// # unsafe { gosched_runtime::run(|| {
+/// let in_an_hour = Instant::now() + Duration::from_secs(3600);
+/// // SAFETY: `due` looks at nothing.
+/// let id: TimerId = unsafe { timer_add(in_an_hour, due, std::ptr::null_mut(), 0) };
+/// assert!(timer_del(id));
+/// assert!(!timer_del(id), "stale");
+/// # }) };
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TimerId {
     p: u32,
@@ -19,13 +33,28 @@ pub struct TimerId {
 }
 
 /// Starts a timer: `f(arg, seq)` is called once, at `when` or soon after, on a thread of the scheduler. See [`TimerFn`]
-/// for what it may do. O(log n) in the timers of one P.
+/// for what it may do. Never parks. O(log n) in the timers of one P.
 ///
 /// # Safety
 /// `f` may be called with `arg` and `seq`, from any thread, until it has been called or [`timer_del`] gave true.
 ///
 /// # Panics
 /// Where the scheduler was never started.
+///
+/// ```
+/// use gosched_runtime::{sync::Semaphore, timer::timer_add};
+/// use std::time::Instant;
+///
+/// static CALLED: Semaphore = Semaphore::new(0);
+/// unsafe fn due(_: *mut (), seq: u64) {
+///     CALLED.add_permits(seq as usize);
+/// }
+/// # unsafe { gosched_runtime::run(|| {
+/// // SAFETY: `due` may be called from anywhere.
+/// unsafe { timer_add(Instant::now(), due, std::ptr::null_mut(), 2) };
+/// CALLED.acquire_many(2).forget();
+/// # }) };
+/// ```
 pub unsafe fn timer_add(when: Instant, f: TimerFn, arg: *mut (), seq: u64) -> TimerId {
     assert!(
         SCHED.started.load(std::sync::atomic::Ordering::Acquire),
@@ -54,7 +83,21 @@ fn add_to(p: u32, when: u64, f: TimerFn, arg: *mut (), seq: u64) -> TimerId {
     TimerId { p, slot }
 }
 
-/// Stops a timer. True: it will never be called. False: it has been called, or is being called now.
+/// Stops a timer. True: it will never be called. False: it has been called, or is being called now. Never parks, and
+/// does not wait for the call. O(log n) in the timers of one P.
+///
+/// ```
+/// use gosched_runtime::timer::{timer_add, timer_del};
+/// use std::time::{Duration, Instant};
+///
+/// unsafe fn due(_: *mut (), _: u64) {}
+/// # unsafe { gosched_runtime::run(|| {
+/// let in_an_hour = Instant::now() + Duration::from_secs(3600);
+/// // SAFETY: `due` looks at nothing.
+/// let id = unsafe { timer_add(in_an_hour, due, std::ptr::null_mut(), 0) };
+/// assert!(timer_del(id), "it is never called");
+/// # }) };
+/// ```
 pub fn timer_del(id: TimerId) -> bool {
     SCHED.allp().get(id.p as usize).is_some_and(|p| p.timers.del(id.slot))
 }

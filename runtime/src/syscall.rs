@@ -123,7 +123,7 @@ pub(crate) fn startlockedm(m: &'static M, lockedm: &'static M) {
 ///
 /// It runs here and now, on this goroutine. Announcing it only tells sysmon that it need not wait 10 ms before it takes
 /// the P away for others. Blocking without announcing is safe too, just slower to be noticed. When `f` is done and there
-/// is no P to go on with, the goroutine waits its turn. Off a goroutine it merely calls `f`.
+/// is no P to go on with, the goroutine parks until it is its turn. Off a goroutine it merely calls `f`.
 ///
 /// ```
 /// let n = gosched_runtime::syscall(|| std::fs::read("Cargo.toml").map(|v| v.len()));
@@ -144,12 +144,21 @@ pub fn syscall<F: FnOnce() -> R, R>(f: F) -> R {
 }
 
 /// Keeps the calling goroutine on its present thread until dropped; nests. See [`lock_os_thread`].
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// let outer = gosched_runtime::lock_os_thread();
+/// let inner = gosched_runtime::lock_os_thread();
+/// drop(outer); // still locked
+/// drop(inner);
+/// # }) };
+/// ```
 #[must_use = "the goroutine is unlocked when this is dropped"]
 pub struct OsThreadLock(Option<&'static G>, PhantomData<*const ()>);
 
 /// Locks the calling goroutine to its thread (Go: `runtime.LockOSThread`): no other thread runs it, and the thread runs
 /// nothing else, until the lock is dropped. For libraries that tie state to a thread. A park then costs a thread switch.
-/// On a plain thread it does nothing.
+/// On a plain thread it does nothing. Never parks.
 ///
 /// ```
 /// # unsafe { gosched_runtime::run(|| {

@@ -19,6 +19,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a timer does when it is due: called with the two words given at its start, on the scheduler's stack, with no
 /// lock held. It must not park, block or panic.
+///
+/// ```
+/// use gosched_runtime::timer::TimerFn;
+/// let due: TimerFn = |_arg, seq| println!("{seq}");
+/// // SAFETY: it looks at nothing.
+/// unsafe { due(std::ptr::null_mut(), 1) };
+/// ```
 pub type TimerFn = unsafe fn(arg: *mut (), seq: u64);
 
 /// No timer: later than any.

@@ -57,6 +57,12 @@ impl WaiterHead {
 
 /// A handle on whoever waits: a goroutine, or a plain thread. Thin, `Copy`, and valid for ever (heads are recycled,
 /// never freed); whether a *wait* is still on is what the [`Ticket`] tells.
+///
+/// ```
+/// let w = gosched_runtime::park::current();
+/// assert_eq!(w, gosched_runtime::park::current());
+/// assert_ne!(w, std::thread::spawn(gosched_runtime::park::current).join().unwrap());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Waiter(pub(crate) NonNull<WaiterHead>);
 
@@ -66,6 +72,13 @@ unsafe impl Send for Waiter {}
 unsafe impl Sync for Waiter {}
 
 /// One wait of one waiter: of all that try to end it, [`Waiter::claim`] lets exactly one through.
+///
+/// ```
+/// let w = gosched_runtime::park::current();
+/// let (old, new) = (w.open_ticket(), w.open_ticket());
+/// assert_ne!(old, new);
+/// assert!(!w.claim(old), "that wait is over");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ticket(u64);
 
@@ -88,6 +101,11 @@ impl Waiter {
 
     /// The waiter as one word, for structures that keep it in an atomic. Aligned to 8 at least, so the three low bits
     /// are free for marks.
+    ///
+    /// ```
+    /// let w = gosched_runtime::park::current();
+    /// assert!(w.into_raw().addr() % 8 == 0);
+    /// ```
     #[inline]
     pub fn into_raw(self) -> *mut () {
         self.0.as_ptr().cast()
@@ -97,6 +115,13 @@ impl Waiter {
     ///
     /// # Safety
     /// `p` came from `into_raw`.
+    ///
+    /// ```
+    /// use gosched_runtime::park::{Waiter, current};
+    /// let raw = current().into_raw();
+    /// // SAFETY: from into_raw.
+    /// assert_eq!(unsafe { Waiter::from_raw(raw) }, current());
+    /// ```
     #[inline]
     pub unsafe fn from_raw(p: *mut ()) -> Waiter {
         // SAFETY: the caller's promise; into_raw gives no null.
@@ -105,6 +130,12 @@ impl Waiter {
 
     /// Opens a new wait. Called by the waiter itself, before it publishes the ticket to any waker; every ticket it had
     /// before can no longer be claimed.
+    ///
+    /// ```
+    /// let w = gosched_runtime::park::current();
+    /// let ticket = w.open_ticket();
+    /// assert!(w.claim(ticket));
+    /// ```
     #[inline]
     pub fn open_ticket(&self) -> Ticket {
         let head = self.head();
@@ -117,6 +148,13 @@ impl Waiter {
 
     /// Tries to be the one who ends this wait. True once per ticket at most; who gets it owes the waiter one `goready`
     /// (or, where the waiter claims its own wait, must not park).
+    ///
+    /// ```
+    /// let w = gosched_runtime::park::current();
+    /// let ticket = w.open_ticket();
+    /// assert!(w.claim(ticket));
+    /// assert!(!w.claim(ticket), "once");
+    /// ```
     #[inline]
     pub fn claim(&self, t: Ticket) -> bool {
         // AcqRel: what the claimer saw before is ordered before what the loser does after; the value's way to the
@@ -125,6 +163,13 @@ impl Waiter {
     }
 
     /// Leaves a word for the waiter. Only the claimer calls it, before `goready`.
+    ///
+    /// ```
+    /// let w = gosched_runtime::park::current();
+    /// let mut word = 7;
+    /// w.set_param((&raw mut word).cast());
+    /// assert_eq!(w.take_param(), (&raw mut word).cast());
+    /// ```
     #[inline]
     pub fn set_param(&self, p: *mut ()) {
         // Relaxed: goready publishes it.
@@ -139,6 +184,12 @@ impl Waiter {
 
     /// The word that the waker left. Called by the waiter, after `gopark`; null where nothing was left since the last
     /// call.
+    ///
+    /// ```
+    /// let w = gosched_runtime::park::current();
+    /// w.take_param();
+    /// assert!(w.take_param().is_null());
+    /// ```
     #[inline]
     pub fn take_param(&self) -> *mut () {
         let head = self.head();

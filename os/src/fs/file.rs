@@ -9,7 +9,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
-/// An open file: [`std::fs::File`], whose calls block the thread, announced to the scheduler.
+/// An open file: [`std::fs::File`], whose calls block the thread, announced to the scheduler; after that they park
+/// where no P is free.
 ///
 /// `Read`, `Write` and `Seek` are there for the file and for `&File`; reading and writing at an offset through
 /// [`read_at`](File::read_at) and [`write_at`](File::write_at).
@@ -41,6 +42,9 @@ pub struct File(std::fs::File);
 impl File {
     /// Opens a file for reading.
     ///
+    /// # Errors
+    /// The system's.
+    ///
     /// ```
     /// assert!(gosched_os::fs::File::open("Cargo.toml").is_ok());
     /// ```
@@ -49,6 +53,9 @@ impl File {
     }
 
     /// Opens a file for writing: made if need be, emptied if it is there.
+    ///
+    /// # Errors
+    /// The system's.
     ///
     /// ```
     /// # use gosched_os::fs::{File, remove_file};
@@ -63,57 +70,181 @@ impl File {
     }
 
     /// Makes a file that must not be there yet, for reading and writing. See [`create`](File::create).
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-new", std::process::id()));
+    /// let file = File::create_new(&path)?;
+    /// assert!(File::create_new(&path).is_err(), "it is there");
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
         syscall(|| std::fs::File::create_new(path)).map(File)
     }
 
     /// How to open a file, in detail. See the [type](File)'s example.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-options", std::process::id()));
+    /// let mut file = File::options().append(true).create(true).open(&path)?;
+    /// std::io::Write::write_all(&mut file, b"end")?;
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn options() -> OpenOptions {
         OpenOptions::new()
     }
 
     /// Waits until content and metadata are on the disk.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-syncall", std::process::id()));
+    /// let file = File::create(&path)?;
+    /// std::io::Write::write_all(&mut &file, b"x")?;
+    /// file.sync_all()?;
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn sync_all(&self) -> io::Result<()> {
         syscall(|| self.0.sync_all())
     }
 
     /// Waits until the content is on the disk.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-syncdata", std::process::id()));
+    /// let file = File::create(&path)?;
+    /// std::io::Write::write_all(&mut &file, b"x")?;
+    /// file.sync_data()?;
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn sync_data(&self) -> io::Result<()> {
         syscall(|| self.0.sync_data())
     }
 
-    /// Cuts the file off, or extends it with zeroes.
+    /// Cuts the file off at `size` bytes, or extends it with zeroes.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-setlen", std::process::id()));
+    /// let file = File::create(&path)?;
+    /// file.set_len(10)?;
+    /// assert_eq!(file.metadata()?.len(), 10);
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_len(&self, size: u64) -> io::Result<()> {
         syscall(|| self.0.set_len(size))
     }
 
     /// What the system knows of it.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// assert!(gosched_os::fs::File::open("Cargo.toml")?.metadata()?.is_file());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn metadata(&self) -> io::Result<Metadata> {
         syscall(|| self.0.metadata())
     }
 
-    /// A second descriptor of the same open file: the position is common to both.
+    /// A second descriptor of the same open file: the position is common to both. Never parks.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// let file = gosched_os::fs::File::open("Cargo.toml")?;
+    /// let other = file.try_clone()?;
+    /// assert_eq!(other.metadata()?.len(), file.metadata()?.len());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_clone(&self) -> io::Result<File> {
         self.0.try_clone().map(File)
     }
 
     /// Changes its permissions.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-fperm", std::process::id()));
+    /// let file = File::create(&path)?;
+    /// let mut permissions = file.metadata()?.permissions();
+    /// permissions.set_readonly(true);
+    /// file.set_permissions(permissions)?;
+    /// assert!(file.metadata()?.permissions().readonly());
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
         syscall(|| self.0.set_permissions(permissions))
     }
 
     /// Changes its times.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-times", std::process::id()));
+    /// let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    /// let file = File::create(&path)?;
+    /// file.set_times(gosched_os::fs::FileTimes::new().set_modified(then))?;
+    /// assert_eq!(file.metadata()?.modified()?, then);
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_times(&self, times: FileTimes) -> io::Result<()> {
         syscall(|| self.0.set_times(times))
     }
 
     /// Changes the time of its last modification.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-modified", std::process::id()));
+    /// let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    /// let file = File::create(&path)?;
+    /// file.set_modified(then)?;
+    /// assert_eq!(file.metadata()?.modified()?, then);
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_modified(&self, time: SystemTime) -> io::Result<()> {
         syscall(|| self.0.set_modified(time))
     }
 
     /// Locks the file for this handle alone, against other processes and handles; blocks the thread, announced, until it
     /// can.
+    ///
+    /// # Errors
+    /// The system's.
     ///
     /// ```
     /// # use gosched_os::fs::File;
@@ -129,27 +260,89 @@ impl File {
         syscall(|| self.0.lock())
     }
 
-    /// Locks the file together with others that do the same. See [`lock`](File::lock).
+    /// Locks the file together with others that do the same; blocks the thread, announced, until it can. See
+    /// [`lock`](File::lock).
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-lsh", std::process::id()));
+    /// File::create(&path)?;
+    /// let (one, two) = (File::open(&path)?, File::open(&path)?);
+    /// one.lock_shared()?;
+    /// two.lock_shared()?;
+    /// assert!(one.try_lock().is_err(), "not alone");
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn lock_shared(&self) -> io::Result<()> {
         syscall(|| self.0.lock_shared())
     }
 
-    /// As [`lock`](File::lock), where that is possible now.
+    /// As [`lock`](File::lock), where that is possible now. Neither blocks nor parks.
+    ///
+    /// # Errors
+    /// `WouldBlock` where another has it; the system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-tl", std::process::id()));
+    /// File::create(&path)?;
+    /// let (one, two) = (File::open(&path)?, File::open(&path)?);
+    /// one.try_lock().unwrap();
+    /// assert!(two.try_lock().is_err());
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_lock(&self) -> Result<(), std::fs::TryLockError> {
         self.0.try_lock()
     }
 
-    /// As [`lock_shared`](File::lock_shared), where that is possible now.
+    /// As [`lock_shared`](File::lock_shared), where that is possible now. Neither blocks nor parks.
+    ///
+    /// # Errors
+    /// `WouldBlock` where another has it alone; the system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-tls", std::process::id()));
+    /// File::create(&path)?;
+    /// let (one, two) = (File::open(&path)?, File::open(&path)?);
+    /// one.try_lock_shared().unwrap();
+    /// assert!(two.try_lock_shared().is_ok());
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_lock_shared(&self) -> Result<(), std::fs::TryLockError> {
         self.0.try_lock_shared()
     }
 
-    /// Ends a lock of this handle.
+    /// Ends a lock of this handle. Never parks.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-ul", std::process::id()));
+    /// File::create(&path)?;
+    /// let (one, two) = (File::open(&path)?, File::open(&path)?);
+    /// one.lock()?;
+    /// one.unlock()?;
+    /// two.try_lock().unwrap();
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn unlock(&self) -> io::Result<()> {
         self.0.unlock()
     }
 
-    /// Reads from an offset; the position stays. 0: the file ends there.
+    /// Reads from an offset in bytes; the position stays. 0: the file ends there.
+    ///
+    /// # Errors
+    /// The system's.
     ///
     /// ```
     /// # use gosched_os::fs::File;
@@ -162,17 +355,53 @@ impl File {
         syscall(|| self.0.read_at(buf, offset))
     }
 
-    /// Fills `buf` from an offset. See [`read_at`](File::read_at).
+    /// Fills `buf` from an offset in bytes. See [`read_at`](File::read_at).
+    ///
+    /// # Errors
+    /// `UnexpectedEof` where the file ends before; the system's.
+    ///
+    /// ```
+    /// let mut word = [0; 7];
+    /// gosched_os::fs::File::open("Cargo.toml")?.read_exact_at(&mut word, 1)?;
+    /// assert_eq!(&word, b"package");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         syscall(|| self.0.read_exact_at(buf, offset))
     }
 
-    /// Writes at an offset; the position stays.
+    /// Writes at an offset in bytes; the position stays. Gives how many bytes were written.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-wat", std::process::id()));
+    /// let file = File::create(&path)?;
+    /// assert_eq!(file.write_at(b"hello", 3)?, 5);
+    /// assert_eq!(file.metadata()?.len(), 8);
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         syscall(|| self.0.write_at(buf, offset))
     }
 
-    /// Writes all of `buf` at an offset.
+    /// Writes all of `buf` at an offset in bytes; the position stays.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{File, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-waat", std::process::id()));
+    /// let file = File::create(&path)?;
+    /// file.write_all_at(b"hello", 3)?;
+    /// assert_eq!(file.metadata()?.len(), 8);
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         syscall(|| self.0.write_all_at(buf, offset))
     }
@@ -292,7 +521,7 @@ impl fmt::Debug for File {
     }
 }
 
-/// How to open a file: [`std::fs::OpenOptions`], with `open` announced.
+/// How to open a file: [`std::fs::OpenOptions`], with `open` announced. The setters never park.
 ///
 /// # Examples
 /// ```
@@ -324,30 +553,114 @@ macro_rules! switches {
 
 switches! {
     /// For reading.
+    ///
+    /// ```
+    /// let file = gosched_os::fs::OpenOptions::new().read(true).open("Cargo.toml")?;
+    /// assert_eq!(file.read_at(&mut [0; 1], 0)?, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     read: bool;
     /// For writing.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{OpenOptions, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-ow", std::process::id()));
+    /// let file = OpenOptions::new().write(true).create(true).open(&path)?;
+    /// file.write_all_at(b"x", 0)?;
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     write: bool;
     /// For writing, always at the end.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{OpenOptions, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-oa", std::process::id()));
+    /// # gosched_os::fs::write(&path, b"one ")?;
+    /// let mut file = OpenOptions::new().append(true).open(&path)?;
+    /// std::io::Write::write_all(&mut file, b"two")?;
+    /// assert_eq!(gosched_os::fs::read(&path)?, b"one two");
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     append: bool;
     /// Empty it.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{OpenOptions, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-ot", std::process::id()));
+    /// # gosched_os::fs::write(&path, b"old")?;
+    /// let file = OpenOptions::new().write(true).truncate(true).open(&path)?;
+    /// assert_eq!(file.metadata()?.len(), 0);
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     truncate: bool;
     /// Make it if it is not there.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{OpenOptions, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-oc", std::process::id()));
+    /// OpenOptions::new().write(true).create(true).open(&path)?;
+    /// OpenOptions::new().write(true).create(true).open(&path)?; // it is there
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     create: bool;
     /// Make it; it must not be there yet.
+    ///
+    /// ```
+    /// # use gosched_os::fs::{OpenOptions, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-ocn", std::process::id()));
+    /// OpenOptions::new().write(true).create_new(true).open(&path)?;
+    /// assert!(OpenOptions::new().write(true).create_new(true).open(&path).is_err());
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     create_new: bool;
     /// The permissions of a file that is made.
+    ///
+    /// ```
+    /// use std::os::unix::fs::PermissionsExt;
+    /// # use gosched_os::fs::{OpenOptions, remove_file};
+    /// # let path = std::env::temp_dir().join(format!("gosched-doc-{}-om", std::process::id()));
+    /// let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    /// assert_eq!(file.metadata()?.permissions().mode() & 0o777, 0o600);
+    /// # remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     mode: u32;
     /// Further flags of open(2).
+    ///
+    /// ```
+    /// let nofollow = libc::O_NOFOLLOW; // no symbolic link at the end of the path
+    /// gosched_os::fs::OpenOptions::new().read(true).custom_flags(nofollow).open("Cargo.toml")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     custom_flags: i32;
 }
 
 impl OpenOptions {
     /// All off.
+    ///
+    /// ```
+    /// assert!(gosched_os::fs::OpenOptions::new().open("Cargo.toml").is_err(), "neither read nor write");
+    /// ```
     pub fn new() -> OpenOptions {
         OpenOptions(std::fs::OpenOptions::new())
     }
 
     /// Opens a file so. Blocks the thread, announced (for as long as it takes the other side of a FIFO to come).
+    ///
+    /// # Errors
+    /// The system's; `InvalidInput` for switches that do not go together.
+    ///
+    /// ```
+    /// let mut options = gosched_os::fs::OpenOptions::new();
+    /// let file = options.read(true).open("Cargo.toml")?;
+    /// assert!(file.metadata()?.is_file());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn open<P: AsRef<Path>>(&self, path: P) -> io::Result<File> {
         syscall(|| self.0.open(path)).map(File)
     }

@@ -39,18 +39,43 @@ pub struct Command {
 
 impl Command {
     /// The program of this path, or of this name on the search path; without arguments, with this process's environment
-    /// and directory.
+    /// and directory. Nothing runs before [`spawn`](Command::spawn), [`status`](Command::status) or
+    /// [`output`](Command::output): this and the setters never park.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!(Command::new("pwd").current_dir("/").output()?.stdout, b"/\n");
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new<S: AsRef<OsStr>>(program: S) -> Command {
         Command { command: std_process::Command::new(program), said: [false; 3] }
     }
 
     /// Adds an argument.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!(Command::new("echo").arg("a b").output()?.stdout, b"a b\n");
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn arg<S: AsRef<OsStr>>(&mut self, arg: S) -> &mut Command {
         self.command.arg(arg);
         self
     }
 
     /// Adds arguments.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!(Command::new("echo").args(["a", "b"]).output()?.stdout, b"a b\n");
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn args<I, S>(&mut self, args: I) -> &mut Command
     where
         I: IntoIterator<Item = S>,
@@ -77,6 +102,15 @@ impl Command {
     }
 
     /// Sets variables of the child's environment.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let output = Command::new("sh").args(["-c", "echo $A$B"]).envs([("A", "1"), ("B", "2")]).output()?;
+    /// assert_eq!(output.stdout, b"12\n");
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn envs<I, K, V>(&mut self, vars: I) -> &mut Command
     where
         I: IntoIterator<Item = (K, V)>,
@@ -88,24 +122,59 @@ impl Command {
     }
 
     /// Leaves a variable out of the child's environment.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let output = Command::new("sh").args(["-c", "echo $A"]).env("A", "1").env_remove("A").output()?;
+    /// assert_eq!(output.stdout, b"\n");
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn env_remove<K: AsRef<OsStr>>(&mut self, key: K) -> &mut Command {
         self.command.env_remove(key);
         self
     }
 
     /// Starts the child's environment from nothing.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let output = Command::new("env").env_clear().env("A", "1").output()?;
+    /// assert_eq!(output.stdout, b"A=1\n");
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn env_clear(&mut self) -> &mut Command {
         self.command.env_clear();
         self
     }
 
     /// The directory that the child starts in.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// assert_eq!(Command::new("pwd").current_dir("/").output()?.stdout, b"/\n");
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn current_dir<P: AsRef<Path>>(&mut self, dir: P) -> &mut Command {
         self.command.current_dir(dir);
         self
     }
 
     /// What the child's stdin is: inherited by default, nothing for [`output`](Command::output).
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let file = std::fs::File::open("Cargo.toml")?;
+    /// assert!(Command::new("cat").stdin(file).output()?.stdout.starts_with(b"[package]"));
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn stdin<T: Into<Stdio>>(&mut self, stdin: T) -> &mut Command {
         self.said[0] = true;
         self.command.stdin(stdin);
@@ -113,6 +182,15 @@ impl Command {
     }
 
     /// What the child's stdout is: inherited by default, a pipe for [`output`](Command::output).
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let output = Command::new("echo").arg("hello").stdout(std::process::Stdio::null()).output()?;
+    /// assert!(output.stdout.is_empty());
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn stdout<T: Into<Stdio>>(&mut self, stdout: T) -> &mut Command {
         self.said[1] = true;
         self.command.stdout(stdout);
@@ -120,6 +198,16 @@ impl Command {
     }
 
     /// What the child's stderr is: inherited by default, a pipe for [`output`](Command::output).
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "echo oh >&2"]).stderr(std::process::Stdio::null());
+    /// assert!(command.output()?.stderr.is_empty());
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn stderr<T: Into<Stdio>>(&mut self, stderr: T) -> &mut Command {
         self.said[2] = true;
         self.command.stderr(stderr);
@@ -133,7 +221,14 @@ impl Command {
     /// watched, it is ended first.
     ///
     /// # Examples
-    /// See [`Child`].
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let mut child = Command::new("true").spawn()?;
+    /// assert!(child.wait()?.success());
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn spawn(&mut self) -> io::Result<Child> {
         Child::adopt(syscall(|| self.command.spawn())?)
     }
@@ -161,7 +256,14 @@ impl Command {
     /// As for [`spawn`](Command::spawn) and [`Child::wait_with_output`].
     ///
     /// # Examples
-    /// See the [type](Command)'s.
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let output = Command::new("echo").arg("hello").output()?;
+    /// assert_eq!(output.stdout, b"hello\n");
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn output(&mut self) -> io::Result<Output> {
         let [stdin, stdout, stderr] = self.said;
         let set = |command: &mut std_process::Command, input: fn() -> Stdio, output: fn() -> Stdio| {
@@ -197,16 +299,36 @@ impl Command {
     }
 
     /// The arguments.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// let mut command = Command::new("ls");
+    /// assert_eq!(command.args(["-l", "/"]).get_args().count(), 2);
+    /// ```
     pub fn get_args(&self) -> CommandArgs<'_> {
         self.command.get_args()
     }
 
     /// The variables that were set or removed.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// let mut command = Command::new("ls");
+    /// let vars: Vec<_> = command.env("A", "1").env_remove("B").get_envs().collect();
+    /// assert_eq!(vars, [("A".as_ref(), Some("1".as_ref())), ("B".as_ref(), None)]);
+    /// ```
     pub fn get_envs(&self) -> CommandEnvs<'_> {
         self.command.get_envs()
     }
 
     /// The directory that was set.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// let mut command = Command::new("ls");
+    /// assert_eq!(command.get_current_dir(), None);
+    /// assert_eq!(command.current_dir("/").get_current_dir(), Some("/".as_ref()));
+    /// ```
     pub fn get_current_dir(&self) -> Option<&Path> {
         self.command.get_current_dir()
     }
@@ -229,6 +351,11 @@ impl Command {
     }
 
     /// std's command, to be looked at.
+    ///
+    /// ```
+    /// # use gosched_os::process::Command;
+    /// assert_eq!(Command::new("ls").as_std().get_program(), "ls");
+    /// ```
     pub fn as_std(&self) -> &std_process::Command {
         &self.command
     }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 macro_rules! pipes {
-    ($($(#[$doc:meta])* $ours:ident($std:ty);)*) => {$(
+    ($($(#[$doc:meta])* $ours:ident($std:ty), $field:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $ours(PollFd<$std>);
@@ -18,19 +18,49 @@ macro_rules! pipes {
             }
 
             /// The moment after which calls fail with `TimedOut`, those that are parked already included; `None` for
-            /// never.
+            /// never. Setting it never parks.
             ///
             /// # Errors
             /// Where it is closed.
+            ///
+            /// # Examples
+            /// ```
+            /// # use gosched_os::process::{Command, Stdio};
+            /// # unsafe { gosched_runtime::run(|| {
+            /// # let (i, o, e) = (Stdio::piped(), Stdio::piped(), Stdio::piped());
+            /// let mut child = Command::new("cat").stdin(i).stdout(o).stderr(e).spawn()?; // all three are pipes
+            #[doc = concat!("let pipe = child.", $field, ".take().unwrap();")]
+            /// pipe.set_deadline(Some(std::time::Instant::now()))?; // the next call fails with TimedOut
+            /// pipe.set_deadline(None)?;
+            /// # drop(pipe);
+            /// # child.wait()
+            /// # }) }?;
+            /// # Ok::<(), std::io::Error>(())
+            /// ```
             pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
                 self.0.set_deadline(deadline)
             }
 
             /// Closes this end at once, under those who are parked on it: their calls and all later ones fail with
-            /// `use of closed network connection`.
+            /// `use of closed network connection`. Parks until the calls that were under way have left.
             ///
             /// # Errors
             /// The same error, where it was closed before.
+            ///
+            /// # Examples
+            /// ```
+            /// # use gosched_os::process::{Command, Stdio};
+            /// # unsafe { gosched_runtime::run(|| {
+            /// # let (i, o, e) = (Stdio::piped(), Stdio::piped(), Stdio::piped());
+            /// let mut child = Command::new("cat").stdin(i).stdout(o).stderr(e).spawn()?; // all three are pipes
+            #[doc = concat!("let pipe = child.", $field, ".take().unwrap();")]
+            /// pipe.close()?;
+            /// assert_eq!(pipe.close().unwrap_err().to_string(), "use of closed network connection");
+            /// # drop(pipe);
+            /// # child.wait()
+            /// # }) }?;
+            /// # Ok::<(), std::io::Error>(())
+            /// ```
             pub fn close(&self) -> io::Result<()> {
                 self.0.close()
             }
@@ -105,7 +135,7 @@ pipes! {
     /// # }) }?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    ChildStdin(std::process::ChildStdin);
+    ChildStdin(std::process::ChildStdin), "stdin";
     /// What the child writes to its stdout: see [`Child::stdout`](super::Child). Reads park until there is some.
     ///
     /// ```
@@ -119,9 +149,22 @@ pipes! {
     /// # Ok::<(), std::io::Error>(()) }) }?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    ChildStdout(std::process::ChildStdout);
+    ChildStdout(std::process::ChildStdout), "stdout";
     /// What the child writes to its stderr: see [`Child::stderr`](super::Child). As [`ChildStdout`].
-    ChildStderr(std::process::ChildStderr);
+    ///
+    /// ```
+    /// # use gosched_os::process::{Command, Stdio};
+    /// # use std::io::Read;
+    /// # unsafe { gosched_runtime::run(|| {
+    /// let mut child = Command::new("sh").args(["-c", "echo oh >&2"]).stderr(Stdio::piped()).spawn()?;
+    /// let mut text = String::new();
+    /// child.stderr.take().unwrap().read_to_string(&mut text)?;
+    /// assert_eq!(text, "oh\n");
+    /// child.wait()?;
+    /// # Ok::<(), std::io::Error>(()) }) }?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ChildStderr(std::process::ChildStderr), "stderr";
 }
 
 macro_rules! reads {

@@ -21,10 +21,20 @@ macro_rules! signals {
     ($($(#[$doc:meta])* $name:ident;)*) => {
         impl Signal {$(
             $(#[$doc])*
+            ///
+            /// ```
+            #[doc = concat!("let s = gosched_os::signal::Signal::", stringify!($name), ";")]
+            #[doc = concat!("assert_eq!(s.to_string(), \"", stringify!($name), "\");")]
+            /// ```
             pub const $name: Signal = Signal(libc::$name);
         )*}
         $(
             $(#[$doc])*
+            ///
+            /// ```
+            #[doc = concat!("use gosched_os::signal::{", stringify!($name), ", Signal};")]
+            #[doc = concat!("assert_eq!(", stringify!($name), ", Signal::", stringify!($name), ");")]
+            /// ```
             pub const $name: Signal = Signal::$name;
         )*
     };
@@ -85,11 +95,21 @@ signals! {
 
 impl Signal {
     /// The signal of this number, where the system has it.
+    ///
+    /// ```
+    /// use gosched_os::signal::Signal;
+    /// assert_eq!(Signal::from_raw(15), Some(Signal::SIGTERM));
+    /// assert_eq!(Signal::from_raw(-1), None);
+    /// ```
     pub fn from_raw(n: i32) -> Option<Signal> {
         (1..=crate::sys::max_signal()).contains(&n).then_some(Signal(n))
     }
 
     /// Its number on this system.
+    ///
+    /// ```
+    /// assert_eq!(gosched_os::signal::Signal::SIGTERM.as_raw(), 15);
+    /// ```
     pub const fn as_raw(self) -> i32 {
         self.0
     }

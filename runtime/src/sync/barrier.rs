@@ -89,6 +89,15 @@ impl fmt::Debug for Barrier {
 }
 
 /// What [`Barrier::wait`] tells.
+///
+/// ```
+/// let b = gosched_runtime::sync::Barrier::new(2);
+/// let leaders = std::thread::scope(|s| {
+///     let other = s.spawn(|| b.wait().is_leader());
+///     u32::from(b.wait().is_leader()) + u32::from(other.join().unwrap())
+/// });
+/// assert_eq!(leaders, 1);
+/// ```
 pub struct BarrierWaitResult(bool);
 
 impl BarrierWaitResult {

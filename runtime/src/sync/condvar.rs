@@ -58,6 +58,13 @@ impl UnwindSafe for Condvar {}
 impl RefUnwindSafe for Condvar {}
 
 /// Whether a wait with a timeout ended by the timeout.
+///
+/// ```
+/// use gosched_runtime::sync::{Condvar, Mutex};
+/// let (m, cv) = (Mutex::new(()), Condvar::new());
+/// let (_guard, result) = cv.wait_timeout(m.lock(), std::time::Duration::ZERO);
+/// assert!(result.timed_out());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WaitTimeoutResult(bool);
 
@@ -197,7 +204,8 @@ impl Condvar {
         }
     }
 
-    /// Ends the waits of all who wait now, in the order in which they came. Never parks. Go: `Cond.Broadcast`.
+    /// Ends the waits of all who wait now, in the order in which they came. Never parks. O(those who wait). Go:
+    /// `Cond.Broadcast`.
     ///
     /// ```
     /// gosched_runtime::sync::Condvar::new().notify_all();

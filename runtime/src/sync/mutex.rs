@@ -297,7 +297,7 @@ impl<T> Mutex<T> {
         Mutex { raw: RawMutex::new(), data: UnsafeCell::new(value) }
     }
 
-    /// The value; the mutex is used up.
+    /// The value; the mutex is used up. Never parks.
     ///
     /// ```
     /// assert_eq!(gosched_runtime::sync::Mutex::new(7).into_inner(), 7);
@@ -336,7 +336,7 @@ impl<T: ?Sized> Mutex<T> {
         self.raw.try_lock().then(|| MutexGuard { lock: self })
     }
 
-    /// The value, without locking: the `&mut` proves that nobody else is here.
+    /// The value, without locking: the `&mut` proves that nobody else is here. Never parks.
     ///
     /// ```
     /// let mut m = gosched_runtime::sync::Mutex::new(1);
@@ -373,9 +373,19 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     }
 }
 
-/// The lock of a [`Mutex`], held; dropping it releases it.
+/// The lock of a [`Mutex`], held; dropping it releases it, and never parks. It may be held across a park.
 ///
 /// `Send` where `T` is: a mutex belongs to no goroutine and no thread, only to its guard.
+///
+/// ```
+/// use gosched_runtime::sync::{Mutex, MutexGuard};
+/// fn bump(mut n: MutexGuard<'_, u32>) {
+///     *n += 1;
+/// } // released
+/// let m = Mutex::new(1);
+/// bump(m.lock());
+/// assert_eq!(*m.lock(), 2);
+/// ```
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MutexGuard<'a, T: ?Sized> {
     /// Locked, by this guard.

@@ -69,7 +69,10 @@ impl<T> OnceLock<T> {
         self.once.is_done_mut().then(|| unsafe { self.value.get_mut().assume_init_mut() })
     }
 
-    /// Writes the value; where there is one already (or one is just being made, for which it waits) gives it back.
+    /// Writes the value where there is none. Parks while another is making one.
+    ///
+    /// # Errors
+    /// `value`, where there is one already, or another has made one meanwhile.
     ///
     /// ```
     /// let cell = gosched_runtime::sync::OnceLock::new();

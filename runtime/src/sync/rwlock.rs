@@ -189,7 +189,7 @@ impl<T> RwLock<T> {
         RwLock { raw: RawRwLock::new(), data: UnsafeCell::new(value) }
     }
 
-    /// The value; the lock is used up.
+    /// The value; the lock is used up. Never parks.
     ///
     /// ```
     /// assert_eq!(gosched_runtime::sync::RwLock::new(7).into_inner(), 7);
@@ -254,7 +254,7 @@ impl<T: ?Sized> RwLock<T> {
         self.raw.try_write().then(|| RwLockWriteGuard { lock: self })
     }
 
-    /// The value, without locking: the `&mut` proves that nobody else is here.
+    /// The value, without locking: the `&mut` proves that nobody else is here. Never parks.
     ///
     /// ```
     /// let mut lock = gosched_runtime::sync::RwLock::new(1);
@@ -291,9 +291,16 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     }
 }
 
-/// A read lock of a [`RwLock`]; dropping it releases it.
+/// A read lock of a [`RwLock`]; dropping it releases it, and never parks.
 ///
 /// `Send` where `T` is `Send` and `Sync`: two of these are two `&T`, in different places perhaps.
+///
+/// ```
+/// let lock = gosched_runtime::sync::RwLock::new(1);
+/// let (a, b) = (lock.read(), lock.read());
+/// assert_eq!(*a + *b, 2);
+/// assert!(lock.try_write().is_none());
+/// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     /// Read-locked, once, by this guard. (`&RwLock<T>` is Send where T is Send + Sync, and so is the guard.)
@@ -303,9 +310,18 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 // SAFETY: a shared guard gives out &T and nothing else.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
 
-/// The write lock of a [`RwLock`]; dropping it releases it.
+/// The write lock of a [`RwLock`]; dropping it releases it, and never parks.
 ///
 /// `Send` where `T` is `Send` and `Sync`.
+///
+/// ```
+/// let lock = gosched_runtime::sync::RwLock::new(1);
+/// let mut writing = lock.write();
+/// *writing += 1;
+/// assert!(lock.try_read().is_none());
+/// drop(writing);
+/// assert_eq!(*lock.read(), 2);
+/// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     /// Write-locked, by this guard.

@@ -94,6 +94,11 @@ impl RefUnwindSafe for Semaphore {}
 
 impl Semaphore {
     /// The largest number of permits that a semaphore can have.
+    ///
+    /// ```
+    /// use gosched_runtime::sync::Semaphore;
+    /// assert_eq!(Semaphore::new(Semaphore::MAX_PERMITS).available_permits(), Semaphore::MAX_PERMITS);
+    /// ```
     pub const MAX_PERMITS: usize = usize::MAX / PERMIT;
 
     /// A semaphore with `permits` permits.
@@ -146,7 +151,8 @@ impl Semaphore {
         SemaphorePermit { semaphore: self, n }
     }
 
-    /// Takes one permit as [`acquire`](Self::acquire) does, but gives up after `d`.
+    /// Takes one permit as [`acquire`](Self::acquire) does, but parks for `d` at most; for zero not at all. `None`
+    /// where the time ran out.
     ///
     /// ```
     /// use std::time::Duration;
@@ -159,7 +165,8 @@ impl Semaphore {
         self.acquire_many_timeout(1, d)
     }
 
-    /// Takes `n` permits as [`acquire_many`](Self::acquire_many) does, but gives up after `d`.
+    /// Takes `n` permits as [`acquire_many`](Self::acquire_many) does, but parks for `d` at most; for zero not at all.
+    /// `None` where the time ran out.
     ///
     /// ```
     /// let s = gosched_runtime::sync::Semaphore::new(1);
@@ -196,7 +203,8 @@ impl Semaphore {
         self.take(n).then(|| SemaphorePermit { semaphore: self, n })
     }
 
-    /// How many permits are free at this moment. May be above zero while somebody waits for more than that.
+    /// How many permits are free at this moment. May be above zero while somebody waits for more than that. Never
+    /// parks.
     ///
     /// ```
     /// let s = gosched_runtime::sync::Semaphore::new(5);
@@ -208,7 +216,7 @@ impl Semaphore {
         self.load().free()
     }
 
-    /// Makes `n` permits more. Never parks.
+    /// Makes `n` permits more. Never parks. O(waiters that it wakes).
     ///
     /// # Panics
     /// Where more than [`MAX_PERMITS`](Self::MAX_PERMITS) would be free; the number stays as it was.
@@ -340,7 +348,16 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// Permits of a [`Semaphore`], taken; dropping it gives them back.
+/// Permits of a [`Semaphore`], taken; dropping it gives them back, and never parks.
+///
+/// ```
+/// let s = gosched_runtime::sync::Semaphore::new(1);
+/// {
+///     let _permit = s.acquire();
+///     assert_eq!(s.available_permits(), 0);
+/// }
+/// assert_eq!(s.available_permits(), 1);
+/// ```
 #[must_use = "if unused the permit goes back at once"]
 #[derive(Debug)]
 pub struct SemaphorePermit<'a> {
@@ -359,7 +376,7 @@ impl SemaphorePermit<'_> {
         self.n
     }
 
-    /// Never gives the permits back: the semaphore has so many less.
+    /// Never gives the permits back: the semaphore has so many less. Never parks.
     ///
     /// ```
     /// let s = gosched_runtime::sync::Semaphore::new(3);

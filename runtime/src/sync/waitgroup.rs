@@ -111,7 +111,8 @@ impl WaitGroup {
         WaitGroup::default()
     }
 
-    /// Adds `delta`, which may be negative, to the counter. At zero all waiters go on. Never parks.
+    /// Adds `delta`, which may be negative, to the counter. At zero all waiters go on. Never parks. O(1), and
+    /// O(waiters) at zero.
     ///
     /// # Panics
     /// - `sync: negative WaitGroup counter` where the counter would fall below zero;
@@ -156,7 +157,7 @@ impl WaitGroup {
         }
     }
 
-    /// Takes one off the counter. Go: `WaitGroup.Done`.
+    /// Takes one off the counter. Never parks. Go: `WaitGroup.Done`.
     ///
     /// # Panics
     /// `sync: negative WaitGroup counter` where the counter is zero.
@@ -206,8 +207,8 @@ impl WaitGroup {
         }
     }
 
-    /// Starts a goroutine that the group counts until it ends: by returning, by a panic or by `goexit`
-    /// (Go: `sync.WaitGroup.Go`).
+    /// Starts a goroutine that the group counts until it ends: by returning, by a panic or by `goexit`. Never parks.
+    /// Go: `sync.WaitGroup.Go`.
     ///
     /// # Panics
     /// As [`go`](fn@crate::go).

@@ -395,6 +395,8 @@ impl G {
     /// The caller owns this dead G.
     #[inline]
     pub(crate) unsafe fn clear(&self) {
+        // A goroutine that has not run yet is nowhere.
+        self.regs.set(Regs::NONE);
         // SAFETY: as promised.
         unsafe { *self.extra.get() = None };
     }

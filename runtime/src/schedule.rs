@@ -32,6 +32,7 @@ const GFREE_MAX: usize = 64;
 pub(crate) fn mstart(m: &'static M) {
     let never_dropped = crate::fatal::FatalOnUnwind;
     m::set_current_m(Some(m));
+    m.set_quiet(false); // and to the gate before the first goroutine
     m.altstack.set(sys::fault::thread_init(m.altstack.get()));
     acquirep(m, m.nextp.take().expect("a new M is given a P"));
     // Where it has no P the last goroutine's was taken: another, or sleep.

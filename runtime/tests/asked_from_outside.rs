@@ -15,7 +15,16 @@ use std::time::Duration;
 const CHILD: &str = "GOSCHED_TEST_ASKED";
 
 fn start(test: &str, kind: &str, godebug: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    // SAFETY: async-signal-safe. (Whoever runs the tests in the background may have it ignored.)
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGQUIT, libc::SIG_DFL);
+            Ok(())
+        })
+    };
+    command
         .args(["--exact", test, "--nocapture"])
         .env(CHILD, kind)
         .env("GODEBUG", godebug)

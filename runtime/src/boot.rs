@@ -232,7 +232,7 @@ pub fn set_gomaxprocs(n: usize) -> usize {
     if n != 0 {
         procresize::set_follow(false);
     }
-    if n == 0 || n == now && SCHED.procs() != 0 {
+    if n == 0 {
         return now;
     }
     if SCHED.procs() == 0 {

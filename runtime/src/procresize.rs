@@ -18,7 +18,7 @@ use crate::idle::{pidleput, retire_idle};
 use crate::p::P;
 use crate::sched::SCHED;
 use crate::{sys, wake};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The most Ps there can be: beyond this many the shared lists need another design.
@@ -34,11 +34,14 @@ pub(crate) fn set_follow(follow: bool) {
 
 /// Makes GOMAXPROCS what it would be at a start now, if it is to follow. By sysmon.
 pub(crate) fn follow_limits() {
-    if FOLLOW.load(Ordering::Relaxed) {
-        let n = sys::cpu::default_procs().min(MAX_PROCS);
-        if n != SCHED.procs() as usize {
-            procresize(n);
-        }
+    if !FOLLOW.load(Ordering::Relaxed) {
+        return;
+    }
+    let n = sys::cpu::default_procs().min(MAX_PROCS);
+    let one = RESIZING.lock();
+    // Once more: whoever sets the number says so before he comes to the lock, and then has the last word.
+    if FOLLOW.load(Ordering::Relaxed) && n != SCHED.procs() as usize {
+        resize(n, one);
     }
 }
 
@@ -47,8 +50,10 @@ static RESIZING: Mutex<()> = Mutex::new(());
 
 /// Sets the number of Ps in use. Gives the number before.
 pub(crate) fn procresize(n: usize) -> usize {
-    let n = n.clamp(1, MAX_PROCS);
-    let _one = RESIZING.lock();
+    resize(n.clamp(1, MAX_PROCS), RESIZING.lock())
+}
+
+fn resize(n: usize, _one: MutexGuard<'_, ()>) -> usize {
     let old = SCHED.procs() as usize;
     let mut added = Vec::new();
     {

@@ -228,17 +228,15 @@ pub fn gomaxprocs() -> usize {
 /// # }) };
 /// ```
 pub fn set_gomaxprocs(n: usize) -> usize {
-    let now = gomaxprocs();
-    if n != 0 {
-        procresize::set_follow(false);
-    }
     if n == 0 {
-        return now;
+        return gomaxprocs();
     }
+    procresize::set_follow(false);
     if SCHED.procs() == 0 {
         // Not started yet: remembered for the start.
+        let before = gomaxprocs();
         BEFORE_START.store(n, Ordering::Relaxed);
-        return now;
+        return before;
     }
     procresize(n)
 }

@@ -44,9 +44,11 @@ pub fn stacks() -> String {
             if g.status() == Gstatus::Dead || me.is_some_and(|me| ptr::eq(me, g)) {
                 return;
             }
+            // One that has finished and waits at the gate to be buried is `Running` still, and nowhere.
+            let at_rest = g.status() != Gstatus::Running && !current.contains(&ptr::from_ref(g));
             // SAFETY: nothing ends or is resumed now (freeze.rs), so what is alive stays so, and what no M has as its
             // current goroutine is at rest.
-            unsafe { dump.add(g, !current.contains(&ptr::from_ref(g))) };
+            unsafe { dump.add(g, at_rest) };
         });
     }
     let mut text = String::new();

@@ -52,56 +52,73 @@ impl<T: Copy> Words<T> {
     }
 }
 
+/// What it holds stands at `start..end`.
 pub(crate) struct SlotStack {
     words: Words<u32>,
-    len: usize,
-    /// The most there were since the last `trim`.
+    /// Moves up as the first are taken out; taking them out so costs nothing for those that stay.
+    start: usize,
+    end: usize,
+    /// The highest `end` since the last `trim`.
     high: usize,
 }
 
 impl SlotStack {
     /// Without room for any.
     pub(crate) const fn none() -> SlotStack {
-        SlotStack { words: Words::none(), len: 0, high: 0 }
+        SlotStack { words: Words::none(), start: 0, end: 0, high: 0 }
     }
 
     /// Room for `max`.
     pub(crate) fn new(max: usize) -> io::Result<SlotStack> {
-        Ok(SlotStack { words: Words::new(max)?, len: 0, high: 0 })
+        Ok(SlotStack { words: Words::new(max)?, ..SlotStack::none() })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.end - self.start
     }
 
     pub(crate) fn push_all(&mut self, slots: &[u32]) {
-        let end = self.len + slots.len();
-        self.words.slice()[self.len..end].copy_from_slice(slots);
-        self.len = end;
+        if self.end + slots.len() > self.words.len {
+            self.close_up();
+        }
+        let end = self.end + slots.len();
+        self.words.slice()[self.end..end].copy_from_slice(slots);
+        self.end = end;
         self.high = self.high.max(end);
     }
 
     pub(crate) fn pop(&mut self) -> Option<u32> {
-        self.len = self.len.checked_sub(1)?;
-        let len = self.len;
-        Some(self.words.slice()[len])
+        if self.len() == 0 {
+            return None;
+        }
+        self.end -= 1;
+        let end = self.end;
+        Some(self.words.slice()[end])
     }
 
     /// The `n` that came in first, to be put in order.
     pub(crate) fn first(&mut self, n: usize) -> &mut [u32] {
-        &mut self.words.slice()[..n]
+        let start = self.start;
+        &mut self.words.slice()[start..start + n]
     }
 
     /// Takes out the `n` that came in first.
     pub(crate) fn remove_first(&mut self, n: usize) {
-        let len = self.len;
-        self.words.slice().copy_within(n..len, 0);
-        self.len -= n;
+        self.start += n;
+        debug_assert!(self.start <= self.end);
+    }
+
+    /// Moves what it holds to the start of its room.
+    fn close_up(&mut self) {
+        let (start, end) = (self.start, self.end);
+        self.words.slice().copy_within(start..end, 0);
+        (self.start, self.end) = (0, end - start);
     }
 
     pub(crate) fn trim(&mut self) {
-        self.words.trim(self.len, self.high);
-        self.high = self.len;
+        self.close_up();
+        self.words.trim(self.end, self.high);
+        self.high = self.end;
     }
 }
 
@@ -177,6 +194,14 @@ mod tests {
         assert_eq!((0..9).map(|_| s.pop()).collect::<Vec<_>>()[6..], [Some(49_991), Some(49_990), None]);
         s.push_all(&[7]);
         assert_eq!(s.pop(), Some(7));
+        // The room of those taken out comes again.
+        let mut small = SlotStack::new(4).unwrap();
+        for round in 0..10 {
+            small.push_all(&[round, round + 1, round + 2]);
+            assert_eq!(small.first(2), [round, round + 1]);
+            small.remove_first(2);
+            assert_eq!((small.len(), small.pop(), small.pop()), (1, Some(round + 2), None));
+        }
         assert_eq!(SlotStack::none().pop(), None);
     }
 

@@ -14,7 +14,7 @@
 //!      Poller ── mio, behind the scheduler's Netpoll seam   poller.rs
 //! ```
 //! A file uses only those before it in this list: loom, parkword, deadline, polldesc, sys, poller, fdmutex, fderror, fd,
-//! pollfd, accept, common, resolve, tcp, tcp_listener, udp, unix, unix_datagram, dial, copy, convert.
+//! pollfd, accept, common, resolve, tcp, tcp_listener, tcp_builder, udp, unix, unix_datagram, dial, copy, convert.
 //!
 //! [`PollFd`] stands beside the sockets: an `Fd` over a descriptor that somebody else has made.
 
@@ -55,6 +55,8 @@ mod sys;
 #[cfg(not(gosched_loom))]
 mod tcp;
 #[cfg(not(gosched_loom))]
+mod tcp_builder;
+#[cfg(not(gosched_loom))]
 mod tcp_listener;
 #[cfg(not(gosched_loom))]
 mod udp;
@@ -77,7 +79,8 @@ pub use resolve::lookup_host;
 #[cfg(not(gosched_loom))]
 pub use tcp::TcpStream;
 #[cfg(not(gosched_loom))]
-pub use tcp_listener::{Incoming, IntoIncoming, TcpListener, TcpListenerBuilder};
+pub use tcp_builder::TcpListenerBuilder;
+pub use tcp_listener::{Incoming, IntoIncoming, TcpListener};
 #[cfg(not(gosched_loom))]
 pub use udp::UdpSocket;
 #[cfg(not(gosched_loom))]

@@ -26,8 +26,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 mod file;
+mod open_options;
 
-pub use file::{File, OpenOptions};
+pub use file::File;
+pub use open_options::OpenOptions;
 #[doc(no_inline)]
 pub use std::fs::{DirEntry, FileTimes, FileType, Metadata, Permissions};
 

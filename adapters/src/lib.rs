@@ -27,23 +27,20 @@ use gosched::net::{TcpListener, TcpStream};
 use gosched::{Config, go, goid, spawn, yield_now};
 use std::ffi::OsStr;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+
+// What the facade's tests share, these share as well.
+#[allow(missing_docs)]
+#[path = "../../tests/common/mod.rs"]
+mod common;
+pub use common::{eventually, loopback, patience};
 
 /// How many goroutines wait in [`while_waiting`]: more than any test here has threads.
 pub const WAITERS: usize = 64;
-
-/// How long a test may take before it counts as hanging: `GOSCHED_TEST_PATIENCE` seconds. Generous; it decides nothing
-/// else.
-pub fn patience() -> Duration {
-    let secs = std::env::var("GOSCHED_TEST_PATIENCE").ok().and_then(|s| s.parse().ok());
-    Duration::from_secs(secs.unwrap_or(90))
-}
 
 /// Runs `f` as a main goroutine, on one P unless the environment says otherwise.
 ///
@@ -61,36 +58,12 @@ pub fn on_goroutine<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -
 #[track_caller]
 pub fn on_goroutine_with<T: Send + 'static>(config: Config, f: impl FnOnce() -> T + Send + 'static) -> T {
     let config = if std::env::var_os("GOMAXPROCS").is_some() { config } else { config.procs(1) };
-    let (tx, rx) = mpsc::channel();
-    let t = std::thread::spawn(move || {
-        // SAFETY: no goroutine of these tests holds a borrow of a thread-local, or a value tied to a thread, across a
-        // call that parks; for the crates under test the head of each test file says why.
-        let r = unsafe {
-            config.run(|| {
-                assert!(goid().is_some(), "on a goroutine");
-                f()
-            })
-        };
-        let _ = tx.send(());
-        r
-    });
-    match rx.recv_timeout(patience()) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
-        _ => t.join().unwrap_or_else(|e| std::panic::resume_unwind(e)),
-    }
-}
-
-/// Waits until `cond` holds. On a goroutine it parks in between.
-///
-/// # Panics
-/// Where it does not come to hold in time.
-#[track_caller]
-pub fn eventually(what: &str, mut cond: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !cond() {
-        assert!(start.elapsed() < patience(), "never came about: {what}");
-        gosched::time::sleep(Duration::from_micros(500));
-    }
+    // The promise of `run`: no goroutine of these tests holds a borrow of a thread-local, or a value tied to a thread, across
+    // a call that parks; for the crates under test the head of each test file says why.
+    common::rt_with(config, || {
+        assert!(goid().is_some(), "on a goroutine");
+        f()
+    })
 }
 
 /// Starts a goroutine for each of `waits`, which wait for peers that say nothing until `release` is called, and shows
@@ -141,16 +114,6 @@ pub fn threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("this process");
     let names = tasks.filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("comm")).ok());
     names.filter(|name| name.starts_with("gosched-m")).count()
-}
-
-/// A loopback address with port 0 that no other process' test has, nor the last 250 callers in this one. (Linux has the
-/// whole of 127/8; elsewhere chance must do.)
-pub fn loopback() -> SocketAddr {
-    static CALLS: AtomicUsize = AtomicUsize::new(0);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let last = (CALLS.fetch_add(1, SeqCst) % 250 + 1) as u8;
-    let own = Ipv4Addr::new(127, high, low, last);
-    (if cfg!(target_os = "linux") { own } else { Ipv4Addr::LOCALHOST }, 0).into()
 }
 
 /// Two ends of one connection.

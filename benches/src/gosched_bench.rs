@@ -11,6 +11,7 @@
 //! The whole program runs inside one `run`, on the main goroutine, as a Go program's `main` does.
 
 mod chans;
+mod copying;
 mod harness;
 mod http;
 mod servers;
@@ -66,6 +67,7 @@ fn workload(b: &Bench) {
         }
         "hog_block" => served(20, || servers::echo(&b.options.addr, Some(servers::block))),
         "http" => served(60, || servers::http(&b.options.addr)),
+        "copy" => copying::flows(b),
         "idle" => tasks::idle(b),
         "handshake" => b.per_op("", 1000, 1, tasks::handshake),
         _ => b.not_available("no_such_workload"),

@@ -146,17 +146,11 @@ where
     R: CopyStream + ?Sized,
     W: CopyStream + ?Sized,
 {
-    copy_fds(reader.__fd().0, writer.__fd().0, true)
+    copy_fds(reader.__fd().0, writer.__fd().0)
 }
 
-/// What this project's own benchmark compares.
-#[doc(hidden)]
-pub fn __copy_plain<R: CopyStream, W: CopyStream>(reader: &R, writer: &W) -> io::Result<u64> {
-    copy_fds(reader.__fd().0, writer.__fd().0, false)
-}
-
-fn copy_fds(from: &Fd, to: &Fd, mut may_splice: bool) -> io::Result<u64> {
-    let mut buf = Vec::new();
+fn copy_fds(from: &Fd, to: &Fd) -> io::Result<u64> {
+    let (mut buf, mut may_splice) = (Vec::new(), true);
     let (mut total, mut large) = (0, false);
     loop {
         let n = if large && may_splice {

@@ -67,7 +67,7 @@ mod unix_datagram;
 
 #[cfg(not(gosched_loom))]
 #[doc(hidden)]
-pub use copy::{__copy_plain, FdRef};
+pub use copy::FdRef;
 #[cfg(not(gosched_loom))]
 pub use copy::{CopyStream, copy, send_file};
 #[cfg(not(gosched_loom))]

@@ -18,11 +18,17 @@ pub fn patience() -> Duration {
 /// Runs `f` as a main goroutine and fails the test where it has not ended in time.
 #[track_caller]
 pub fn rt<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    rt_with(gosched::Config::new(), f)
+}
+
+/// As `rt`, with a configuration.
+#[track_caller]
+pub fn rt_with<T: Send + 'static>(config: gosched::Config, f: impl FnOnce() -> T + Send + 'static) -> T {
     let (tx, rx) = mpsc::channel();
     let t = thread::spawn(move || {
         // SAFETY: no goroutine of these tests holds a borrow of a thread-local, or a value tied to a thread, across a
         // call that parks.
-        let r = unsafe { gosched::run(f) };
+        let r = unsafe { config.run(f) };
         let _ = tx.send(());
         r
     });

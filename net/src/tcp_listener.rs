@@ -262,7 +262,7 @@ impl TcpListener {
         self.fd.with(|s| SockRef::from(&s).ttl_v4())
     }
 
-    /// Whether an IPv6 listener takes no IPv4 connections. Set with [`TcpListenerBuilder::only_v6`].
+    /// Whether an IPv6 listener takes no IPv4 connections. Set with [`TcpListenerBuilder::only_v6`](crate::TcpListenerBuilder::only_v6).
     /// Never parks.
     ///
     /// # Errors

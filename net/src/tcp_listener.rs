@@ -1,6 +1,7 @@
 //! Listening for TCP connections.
 //!
-//! How a listener is made is in tcp_builder.rs. The accept loop itself, which waits out a lack of descriptors, is in accept.rs: Unix sockets have the same.
+//! How a listener is made is in tcp_builder.rs. The accept loop itself, which waits out a lack of descriptors, is in
+//! accept.rs: Unix sockets have the same.
 
 use crate::fd::Fd;
 use crate::polldesc::Mode;
@@ -262,7 +263,8 @@ impl TcpListener {
         self.fd.with(|s| SockRef::from(&s).ttl_v4())
     }
 
-    /// Whether an IPv6 listener takes no IPv4 connections. Set with [`TcpListenerBuilder::only_v6`](crate::TcpListenerBuilder::only_v6).
+    /// Whether an IPv6 listener takes no IPv4 connections. Set with
+    /// [`TcpListenerBuilder::only_v6`](crate::TcpListenerBuilder::only_v6).
     /// Never parks.
     ///
     /// # Errors

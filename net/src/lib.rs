@@ -80,6 +80,7 @@ pub use resolve::lookup_host;
 pub use tcp::TcpStream;
 #[cfg(not(gosched_loom))]
 pub use tcp_builder::TcpListenerBuilder;
+#[cfg(not(gosched_loom))]
 pub use tcp_listener::{Incoming, IntoIncoming, TcpListener};
 #[cfg(not(gosched_loom))]
 pub use udp::UdpSocket;

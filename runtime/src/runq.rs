@@ -89,6 +89,14 @@ impl<T: Linked> RunQ<T> {
         tail.wrapping_sub(head).min(RUNQ_LEN) + next
     }
 
+    /// How many were ever taken from the ring, modulo 2^32; `None` where nobody stands in it. From any thread.
+    #[cfg(any(test, not(gosched_loom)))]
+    pub(crate) fn ring_head(&self) -> Option<u32> {
+        // Relaxed: numbers, nothing is read through them.
+        let head = self.head.load(Ordering::Relaxed);
+        (self.tail.load(Ordering::Relaxed) != head).then_some(head)
+    }
+
     /// Puts `g` in: as the next to run, kicking out the one before it, or at the tail. Owner only. Where the ring is
     /// full, half of it and the one goroutine too many come back, to be queued globally.
     #[inline]

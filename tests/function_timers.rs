@@ -354,9 +354,14 @@ fn an_earlier_timer_is_not_held_up_by_later_ones() {
 fn a_panic_in_a_function_ends_its_goroutine_alone() {
     rt(|| {
         let (n, f) = counter();
-        let t = after_func(Duration::ZERO, || panic::resume_unwind(Box::new("a planned panic")));
+        let (begun, begin) = counter();
+        let t = after_func(Duration::ZERO, move || {
+            begin();
+            panic::resume_unwind(Box::new("a planned panic"))
+        });
         after_func(MS, f);
-        eventually("the other call", || n.load(SeqCst) == 1);
+        // The two may be on different Ps, so in any order.
+        eventually("both calls", || n.load(SeqCst) == 1 && begun.load(SeqCst) == 1);
         assert!(!t.stop());
     });
 }

@@ -38,6 +38,7 @@
 pub use crate::cause::{Cause, ContextError};
 use crate::handle::Receiver;
 use crate::tree::{Cancel, Ctx, Pending};
+use gosched_runtime::park::{now, point};
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
@@ -159,7 +160,7 @@ impl Context {
     /// assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
     /// ```
     pub fn with_timeout(&self, d: Duration) -> (Context, CancelFunc) {
-        self.until(Instant::now().checked_add(d), None)
+        self.until(now().checked_add(d), None)
     }
 
     /// [`with_timeout`](Context::with_timeout) that says why, where it is the timeout that ends it. Go:
@@ -179,7 +180,7 @@ impl Context {
         d: Duration,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> (Context, CancelFunc) {
-        self.until(Instant::now().checked_add(d), Some(cause.into().into()))
+        self.until(now().checked_add(d), Some(cause.into().into()))
     }
 
     /// A child that is done at `t` at the latest; at once, where that is past. Where the parent's deadline is earlier,
@@ -232,7 +233,7 @@ impl Context {
             _ => return self.with_cancel(), // the parent's end comes first
         };
         let node = Cancel::new(&self.0, Some(t));
-        if t <= Instant::now() {
+        if t <= now() {
             node.cancel(ContextError::DeadlineExceeded, cause);
         } else {
             node.arm(cause);
@@ -296,6 +297,7 @@ impl Context {
     /// ```
     #[inline]
     pub fn err(&self) -> Option<ContextError> {
+        point("Context err", std::ptr::null());
         self.0.scope()?.err()
     }
 
@@ -383,6 +385,7 @@ impl CancelFunc {
     /// assert_eq!(ctx.err(), Some(ContextError::Canceled));
     /// ```
     pub fn cancel(&self) {
+        point("Context cancel", std::ptr::null());
         self.0.cancel(ContextError::Canceled, None);
     }
 }
@@ -403,6 +406,7 @@ impl CancelCauseFunc {
     /// assert_eq!(child.cause().unwrap().to_string(), "first");
     /// ```
     pub fn cancel(&self, cause: impl Into<Box<dyn Error + Send + Sync>>) {
+        point("Context cancel", std::ptr::null());
         self.0.cancel(ContextError::Canceled, Some(cause.into().into()));
     }
 }
@@ -419,6 +423,7 @@ impl StopFunc {
     /// cancel.cancel();
     /// ```
     pub fn stop(&self) -> bool {
+        point("Context stop_func", std::ptr::null());
         self.0.stop()
     }
 }

@@ -10,6 +10,7 @@ use crate::hchan::{Block, Hchan, Ref, Timer};
 use crate::recv::{Recvd, chanrecv};
 use crate::scase::{RecvCase, SendCase, send_on_closed};
 use crate::send::{Sent, chansend};
+use gosched_runtime::park::point;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
@@ -131,6 +132,7 @@ macro_rules! methods {
             #[inline]
             #[track_caller]
             pub fn send(&self, v: T) {
+                point("chan send", self.0.as_ptr().cast());
                 match self.send_block(v, Block::Forever) {
                     Ok(()) => {}
                     Err((_v, _)) => send_on_closed(),
@@ -151,6 +153,7 @@ macro_rules! methods {
             /// ```
             #[inline]
             pub fn try_send(&self, v: T) -> Result<(), TrySendError<T>> {
+                point("chan try_send", self.0.as_ptr().cast());
                 self.send_block(v, Block::No).map_err(|(v, sent)| match sent {
                     Sent::Closed => TrySendError::Closed(v),
                     _ => TrySendError::Full(v),
@@ -171,6 +174,7 @@ macro_rules! methods {
             /// ```
             #[inline]
             pub fn send_checked(&self, v: T) -> Result<(), SendError<T>> {
+                point("chan send", self.0.as_ptr().cast());
                 self.send_block(v, Block::Forever).map_err(|(v, _)| SendError(v))
             }
 
@@ -189,6 +193,7 @@ macro_rules! methods {
             /// ```
             #[inline]
             pub fn send_timeout(&self, v: T, d: Duration) -> Result<(), SendTimeoutError<T>> {
+                point("chan send_timeout", self.0.as_ptr().cast());
                 self.send_block(v, Block::For(d)).map_err(|(v, sent)| match sent {
                     Sent::Closed => SendTimeoutError::Closed(v),
                     _ => SendTimeoutError::Timeout(v),
@@ -220,6 +225,7 @@ macro_rules! methods {
             /// ```
             #[track_caller]
             pub fn close(&self) {
+                point("chan close", self.0.as_ptr().cast());
                 let Some(h) = self.0.hchan() else { panic!("close of nil channel") };
                 if !closechan(h) {
                     panic!("close of closed channel");
@@ -248,6 +254,7 @@ macro_rules! methods {
             /// ```
             #[inline]
             pub fn recv(&self) -> Option<T> {
+                point("chan recv", self.0.as_ptr().cast());
                 // SAFETY: a handle of T is on a channel of T.
                 unsafe { chanrecv(self.0.hchan(), Block::Forever) }.ok()
             }
@@ -267,6 +274,7 @@ macro_rules! methods {
             /// ```
             #[inline]
             pub fn try_recv(&self) -> Result<T, TryRecvError> {
+                point("chan try_recv", self.0.as_ptr().cast());
                 // SAFETY: a handle of T is on a channel of T.
                 unsafe { chanrecv(self.0.hchan(), Block::No) }.map_err(|r| match r {
                     Recvd::Closed => TryRecvError::Closed,
@@ -288,6 +296,7 @@ macro_rules! methods {
             /// ```
             #[inline]
             pub fn recv_timeout(&self, d: Duration) -> Result<T, RecvTimeoutError> {
+                point("chan recv_timeout", self.0.as_ptr().cast());
                 // SAFETY: a handle of T is on a channel of T.
                 unsafe { chanrecv(self.0.hchan(), Block::For(d)) }.map_err(|r| match r {
                     Recvd::Closed => RecvTimeoutError::Closed,
@@ -315,6 +324,7 @@ macro_rules! methods {
             /// ```
             #[inline]
             pub fn len(&self) -> usize {
+                point("chan len", self.0.as_ptr().cast());
                 self.0.hchan().map_or(0, |h| h.ring.len())
             }
 
@@ -365,6 +375,7 @@ macro_rules! methods {
             /// ```
             #[inline]
             pub fn is_closed(&self) -> bool {
+                point("chan is_closed", self.0.as_ptr().cast());
                 self.0.hchan().is_some_and(Hchan::is_closed)
             }
 

@@ -77,11 +77,11 @@ impl Limit {
             Block::For(d) if d.is_zero() => Err(()),
             Block::For(d) => match self.deadline {
                 None => {
-                    let deadline = Instant::now().checked_add(d);
+                    let deadline = park::now().checked_add(d);
                     self.deadline = Some(deadline);
                     Ok(deadline)
                 }
-                Some(Some(t)) if t <= Instant::now() => Err(()),
+                Some(Some(t)) if t <= park::now() => Err(()),
                 Some(deadline) => Ok(deadline),
             },
         }

@@ -99,7 +99,7 @@ pub(crate) fn closed() -> Chan<()> {
     CLOSED
         .get_or_init(|| {
             let c = Chan::new(0);
-            c.close();
+            close(&c);
             c
         })
         .clone()

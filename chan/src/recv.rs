@@ -111,7 +111,7 @@ pub(crate) unsafe fn look(h: &Hchan, dst: *mut u8, wakes: &mut WakeList) -> Foun
     if h.is_closed() {
         return Found::Closed;
     }
-    if let Some(at) = h.timer.as_ref().and_then(|t| t.take_due(Instant::now())) {
+    if let Some(at) = h.timer.as_ref().and_then(|t| t.take_due(park::now())) {
         // SAFETY: a timer channel is one of Instants.
         unsafe { dst.cast::<Instant>().write(at) };
         return Found::Passed;

@@ -286,6 +286,7 @@ impl<'a> Select<'a> {
     }
 
     fn run(&mut self, block: Block) -> Option<SelectedOperation<'a>> {
+        park::point("select", ptr::null());
         let n = self.cases.len();
         self.pollorder.resize(n, 0);
         self.lockorder.resize(n, 0);

@@ -309,6 +309,7 @@ pub fn __default<const N: usize>(d: [Duration; N]) -> Patience {
 /// What `select!` calls: the index of the case, or `N` for the default.
 #[doc(hidden)]
 pub fn __selectgo<const N: usize>(cases: &mut [Scase<'_>; N], patience: Patience) -> usize {
+    park::point("select", ptr::null());
     let block = patience.0;
     if N == 1 {
         // One case: the operation itself, as Go's compiler has it.

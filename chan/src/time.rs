@@ -6,6 +6,7 @@
 
 use crate::handle::{Chan, Receiver};
 use crate::hchan::Timer;
+use gosched_runtime::park;
 use std::time::{Duration, Instant};
 
 /// A timer channel that can be set anew: what Go's `Timer` and `Ticker` are made of. Go: time/sleep.go, time/tick.go.
@@ -36,7 +37,7 @@ impl TimerChan {
     /// assert!(t.receiver().recv() < t.receiver().recv());
     /// ```
     pub fn new(first: Duration, period: Option<Duration>) -> Self {
-        let when = Instant::now().checked_add(first);
+        let when = park::now().checked_add(first);
         TimerChan(Receiver::of_timer(Timer::new(when, period.unwrap_or_default())))
     }
 
@@ -63,7 +64,7 @@ impl TimerChan {
     /// assert!(t.receiver().recv().is_some());
     /// ```
     pub fn reset(&self, first: Duration, period: Option<Duration>) -> bool {
-        self.0.set_timer(Instant::now().checked_add(first), period.unwrap_or_default()).is_some()
+        self.0.set_timer(park::now().checked_add(first), period.unwrap_or_default()).is_some()
     }
 
     /// Stops it; whether it was set before. Who waits on it waits on, for a reset. Go: `Timer.Stop`, `Ticker.Stop`.
@@ -94,7 +95,7 @@ impl TimerChan {
 /// assert!(at.unwrap() >= start + d && at.unwrap() <= Instant::now());
 /// ```
 pub fn after(d: Duration) -> Receiver<Instant> {
-    Receiver::of_timer(Timer::new(Instant::now().checked_add(d), Duration::ZERO))
+    Receiver::of_timer(Timer::new(park::now().checked_add(d), Duration::ZERO))
 }
 
 /// A channel that becomes ready every `d`, with the time at which it did. Go: `time.Tick`.
@@ -114,7 +115,7 @@ pub fn tick(d: Duration) -> Receiver<Instant> {
     if d.is_zero() {
         return never();
     }
-    Receiver::of_timer(Timer::new(Instant::now().checked_add(d), d))
+    Receiver::of_timer(Timer::new(park::now().checked_add(d), d))
 }
 
 /// A channel that is never ready: the nil channel, to receive from.

@@ -16,6 +16,7 @@
 use crate::handle::Receiver;
 use crate::hchan::Ref;
 use crate::time::TimerChan;
+use gosched_runtime::park::point;
 use gosched_runtime::timer::{self, FuncTimer};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -100,6 +101,7 @@ impl Timer {
     /// assert!(t.receiver().try_recv().is_err());
     /// ```
     pub fn stop(&self) -> bool {
+        point("Timer stop", std::ptr::null());
         match &self.0 {
             Kind::Chan(c) => c.stop(),
             Kind::Func(f) => f.stop(),
@@ -120,6 +122,7 @@ impl Timer {
     /// assert!(t.receiver().recv().is_some());
     /// ```
     pub fn reset(&self, d: Duration) -> bool {
+        point("Timer reset", std::ptr::null());
         match &self.0 {
             Kind::Chan(c) => c.reset(d.min(FAR), None),
             Kind::Func(f) => f.reset(d),
@@ -223,6 +226,7 @@ impl Ticker {
     /// ```
     #[track_caller]
     pub fn reset(&self, d: Duration) {
+        point("Timer reset", std::ptr::null());
         assert!(!d.is_zero(), "non-positive interval for Ticker.Reset");
         let d = d.min(FAR);
         self.0.reset(d, Some(d));
@@ -239,6 +243,7 @@ impl Ticker {
     /// assert!(t.receiver().recv_timeout(Duration::from_millis(1)).is_err());
     /// ```
     pub fn stop(&self) {
+        point("Timer stop", std::ptr::null());
         self.0.stop();
     }
 }

@@ -40,6 +40,7 @@
 //! with none of them held.
 
 use crate::newproc::go_at;
+use crate::park;
 use crate::starttimer::{TimerId, timer_add, timer_del};
 use parking_lot::Mutex;
 use std::fmt;
@@ -220,7 +221,7 @@ impl FuncTimer {
     /// # }) };
     /// ```
     pub fn reset(&self, d: Duration) -> bool {
-        self.inner.clone().set(Instant::now().checked_add(d))
+        self.inner.clone().set(park::now().checked_add(d))
     }
 }
 
@@ -264,7 +265,7 @@ impl fmt::Debug for FuncTimer {
 /// ```
 #[track_caller]
 pub fn after_func<F: FnOnce() + Send + 'static>(d: Duration, f: F) -> FuncTimer {
-    start(Instant::now().checked_add(d), f)
+    start(park::now().checked_add(d), f)
 }
 
 /// [`after_func`] for a point in time. One that is past is due at once. Never parks.

@@ -18,7 +18,8 @@ use crate::procresize::{MAX_PROCS, procresize};
 use crate::sched::{MSTART, SCHED};
 use crate::sys::Regs;
 use crate::{
-    allgs, clock, debug, procresize, rand, scavenge, schedtrace, schedule, stack, sys, sysmon, traceback,
+    allgs, clock, debug, hook, procresize, rand, scavenge, schedtrace, schedule, stack, sys, sysmon,
+    traceback,
 };
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -319,6 +320,11 @@ fn schedinit(config: &Config) {
     });
 }
 
+/// Starts the scheduler where it is not, as `run` would.
+pub(crate) fn start() {
+    schedinit(&Config::new());
+}
+
 /// What SIGQUIT shows before the end.
 fn print_stacks_at_quit() {
     let text = format!("SIGQUIT: quit\n\n{}\n", debug::stacks());
@@ -329,6 +335,7 @@ fn print_stacks_at_quit() {
 fn name_goroutines_in_panics() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        hook::panicking(|| info.to_string());
         if let Some(g) = m::getg() {
             let mut text = String::from("\n");
             // SAFETY: called by the goroutine itself.
@@ -350,7 +357,7 @@ fn on_fault(addr: usize, regs: Regs) {
     // SAFETY: the goroutine that faulted runs on this very thread, so it is alive; and it is interrupted here.
     let pcs = unsafe {
         let _ = traceback::write_header(&mut err, g);
-        traceback::pcs(regs)
+        traceback::pcs_in_handler(regs)
     };
     err.flush();
     // Names and lines need memory and locks. Where the fault came in the middle of malloc they do not come.

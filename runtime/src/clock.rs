@@ -30,6 +30,11 @@ pub(crate) fn nanos_of(t: Instant) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX).clamp(1, u64::MAX - 1)
 }
 
+/// The instant of a number of the clock.
+pub(crate) fn instant_of(nanos: u64) -> Instant {
+    start() + std::time::Duration::from_nanos(nanos)
+}
+
 static COARSE: AtomicU32 = AtomicU32::new(0);
 
 /// The coarse clock, in seconds.

@@ -17,7 +17,7 @@ use crate::idle::{acquirep, pidleget, pidleput, releasep};
 use crate::m::M;
 use crate::netpoll::{self, PollWait, ReadyList};
 use crate::p::P;
-use crate::rand::cheaprandn;
+use crate::rand::below as cheaprandn;
 use crate::sched::SCHED;
 use crate::timers::NEVER;
 use crate::wake;

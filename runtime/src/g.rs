@@ -198,8 +198,8 @@ impl G {
     /// The G of a waiter that is one.
     #[inline]
     pub(crate) fn of_waiter(w: Waiter) -> &'static G {
-        debug_assert_eq!(w.head().kind, WaiterKind::Goroutine);
-        // A head of kind Goroutine is the first field of a G (repr(C)).
+        debug_assert_ne!(w.head().kind(), WaiterKind::Thread);
+        // A head of another kind is the first field of a G (repr(C)).
         G::of(w.0.cast())
     }
 

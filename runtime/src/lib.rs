@@ -14,6 +14,7 @@
 //!   stackpool    stacks that no P has
 //!   stack        stacks: alloc, free, caches             coro         resume and suspend
 //!   waiter       goroutine or thread, and its ticket     thread       plain threads as waiters
+//!   hook         what is otherwise in an exploration
 //!   glist        lists of G                              locals       a goroutine's own values
 //!   g            G, its states, its orders               allgs        where Gs live
 //!   runq         the local run queue                     timer        the timer heap
@@ -34,6 +35,7 @@
 //!   scope        goroutines that borrow                  sysmon       the watchman
 //!   debug        stacks and numbers                      schedtrace   a line now and then
 //!   boot         run, Config, procresize
+//!   world        goroutines by themselves, for tests      worlds       where worlds are kept
 //! ```
 //! Three journeys to follow: a goroutine (newproc → runq → wake → findrunnable → schedule → coro → park → schedule), a
 //! value (the channel crate), readiness (the net crate).
@@ -62,6 +64,8 @@ mod freeze;
 mod g;
 mod glist;
 mod handshake;
+#[cfg(not(gosched_loom))]
+mod hook;
 #[cfg(not(gosched_loom))]
 mod idle;
 #[cfg(not(gosched_loom))]
@@ -127,6 +131,10 @@ mod traceback;
 mod waiter;
 #[cfg(not(gosched_loom))]
 mod wake;
+#[cfg(not(gosched_loom))]
+mod world;
+#[cfg(not(gosched_loom))]
+mod worlds;
 
 /// What a network poller sees of the scheduler.
 #[cfg(not(gosched_loom))]
@@ -151,6 +159,12 @@ pub mod timer {
     pub use crate::starttimer::{TimerFn, TimerId, timer_add, timer_del};
 }
 
+/// Running goroutines by themselves, in an order that is chosen: what `gosched::testing` is built on.
+#[cfg(not(gosched_loom))]
+pub mod explore {
+    pub use crate::world::{Chooser, Crossroads, End, Limits, Ran, run};
+}
+
 #[cfg(not(gosched_loom))]
 pub use boot::{Config, gomaxprocs, num_cpu, run, set_gomaxprocs};
 #[cfg(not(gosched_loom))]
@@ -158,13 +172,13 @@ pub use local::{AccessError, LocalKey};
 #[cfg(not(gosched_loom))]
 pub use newproc::{Builder, GoroutineId, JoinHandle, go, goexit, goid, num_goroutine, spawn, yield_now};
 #[cfg(not(gosched_loom))]
-pub use rand::{cheaprand, cheaprandn};
-#[cfg(not(gosched_loom))]
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[cfg(not(gosched_loom))]
 pub use sleep::{sleep, sleep_until};
 #[cfg(not(gosched_loom))]
 pub use syscall::{OsThreadLock, lock_os_thread, syscall};
+#[cfg(not(gosched_loom))]
+pub use {hook::cheaprandn, rand::cheaprand};
 
 // The models: RUSTFLAGS="--cfg gosched_loom" cargo test -p gosched-runtime --release --lib loom
 #[cfg(all(test, gosched_loom))]

@@ -140,10 +140,11 @@ impl ReadyList {
     /// unsafe { gopark(commit, std::ptr::null_mut(), WaitReason::Other) };
     /// ```
     pub unsafe fn push(&mut self, w: Waiter) {
-        match w.head().kind {
+        match w.head().kind() {
             // SAFETY: a head of this kind is a goroutine's; the caller owns its wake-up, so it is in no other list.
             WaiterKind::Goroutine => unsafe { g::G::of_waiter(w).push_ready(&mut self.gs) },
             WaiterKind::Thread => thread::wake(w),
+            WaiterKind::World => crate::hook::ready(w),
         }
     }
 }

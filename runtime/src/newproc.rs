@@ -10,6 +10,7 @@
 
 use crate::allgs::malg;
 use crate::g::{Extra, G};
+use crate::hook::{self, point};
 use crate::idle::enter_with_p;
 use crate::m;
 use crate::p::P;
@@ -100,6 +101,7 @@ unsafe fn newproc<F: FnOnce() + Send>(
     extra: Option<Box<Extra>>,
     site: &'static Location<'static>,
 ) -> u64 {
+    point("go", ptr::null());
     match m::getg() {
         Some(me) => {
             let m = enter_with_p(me);
@@ -126,7 +128,7 @@ unsafe fn newproc<F: FnOnce() + Send>(
 /// # Safety
 /// As for `newproc`; the caller owns `p`.
 #[inline]
-unsafe fn newproc_on<F: FnOnce() + Send>(
+pub(crate) unsafe fn newproc_on<F: FnOnce() + Send>(
     p: Option<&'static P>,
     f: F,
     extra: Option<Box<Extra>>,
@@ -197,6 +199,9 @@ unsafe fn next_goid(p: &'static P) -> u64 {
 /// The first and last frame of every goroutine.
 fn base<F: FnOnce()>(g: &'static G, f: F) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        if !payload.is::<GoExit>() {
+            hook::unseen(&*payload);
+        }
         discard(payload);
     }
     // A destructor that panics has had its turn: the others follow.
@@ -210,7 +215,7 @@ fn base<F: FnOnce()>(g: &'static G, f: F) {
 }
 
 /// Drops a panic's payload; one whose destructor panics as well is given up.
-fn discard(payload: Box<dyn Any + Send>) {
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }
@@ -360,6 +365,7 @@ impl<T> JoinHandle<T> {
     /// # }) };
     /// ```
     pub fn join(self) -> std::thread::Result<T> {
+        point("join", ptr::null());
         self.packet.wait();
         self.packet.take()
     }
@@ -376,6 +382,7 @@ impl<T> JoinHandle<T> {
     /// # }) };
     /// ```
     pub fn is_finished(&self) -> bool {
+        point("ask whether finished", ptr::null());
         self.packet.is_done()
     }
 
@@ -575,6 +582,9 @@ pub fn goid() -> Option<u64> {
 /// # }) };
 /// ```
 pub fn num_goroutine() -> usize {
+    if let Some(n) = hook::count() {
+        return n;
+    }
     let local: i64 = SCHED.allp().iter().map(|p| p.gcount()).sum();
     usize::try_from(local + SCHED.gcount.load(Ordering::Relaxed)).unwrap_or(0)
 }

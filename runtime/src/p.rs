@@ -35,6 +35,14 @@ pub(crate) struct PLocal {
     pub(crate) goid_end: u64,
 }
 
+impl PLocal {
+    /// The next goroutine gets the id `first`, and so on for ever.
+    pub(crate) fn restart_goids(&mut self, first: u64) {
+        self.goid_next = first;
+        self.goid_end = u64::MAX;
+    }
+}
+
 #[repr(align(128))] // two cache lines: Ps of different cores share none
 pub(crate) struct P {
     pub(crate) id: u32,

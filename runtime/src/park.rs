@@ -26,11 +26,12 @@
 
 pub use crate::g::Commit;
 use crate::g::{G, Order};
+pub use crate::hook::{now, point};
 pub use crate::reason::WaitReason;
 use crate::sched::SCHED;
 use crate::starttimer::{TimerId, timer_add_noting, timer_del};
 pub use crate::waiter::{Ticket, Waiter};
-use crate::{m, sys, syscall, thread, wake};
+use crate::{hook, m, sys, syscall, thread, wake};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -92,7 +93,7 @@ pub fn on_goroutine() -> bool {
 /// Whether anything can run while the caller spins: another CPU, and another P to be on it (without a scheduler, any
 /// thread).
 pub(crate) fn others_can_run() -> bool {
-    SCHED.procs() != 1 && *CPUS.get_or_init(sys::cpu::num_cpu) > 1
+    SCHED.procs() != 1 && !hook::explored() && *CPUS.get_or_init(sys::cpu::num_cpu) > 1
 }
 
 static CPUS: OnceLock<usize> = OnceLock::new();

@@ -62,14 +62,9 @@ pub fn cheaprand() -> u32 {
     })
 }
 
-/// A random number below `n`; 0 for 0. The bias is below n/2^32. Never parks.
-///
-/// ```
-/// assert!(gosched_runtime::cheaprandn(6) < 6);
-/// assert_eq!(gosched_runtime::cheaprandn(0), 0);
-/// ```
+/// A random number below `n`; 0 for 0. (hook.rs has the one for everybody.)
 #[inline]
-pub fn cheaprandn(n: u32) -> u32 {
+pub(crate) fn below(n: u32) -> u32 {
     ((u64::from(cheaprand()) * u64::from(n)) >> 32) as u32
 }
 
@@ -81,10 +76,10 @@ mod tests {
     fn all_values_below_n_come_about_equally_often() {
         let mut seen = [0u32; 7];
         for _ in 0..70_000 {
-            seen[cheaprandn(7) as usize] += 1;
+            seen[below(7) as usize] += 1;
         }
         assert!(seen.iter().all(|&c| (9_000..11_000).contains(&c)), "{seen:?}");
-        assert_eq!(cheaprandn(0), 0);
-        assert_eq!(cheaprandn(1), 0);
+        assert_eq!(below(0), 0);
+        assert_eq!(below(1), 0);
     }
 }

@@ -108,7 +108,7 @@ fn execute(m: &'static M, g: &'static G) {
 }
 
 #[inline]
-fn stackalloc(p: &'static P, g: &'static G) -> stack::Stack {
+pub(crate) fn stackalloc(p: &'static P, g: &'static G) -> stack::Stack {
     // SAFETY: g is ours (execute), and so is the P, on g0; no other reference into its local part is alive.
     let s = unsafe {
         match g.wanted_stack() {
@@ -125,7 +125,7 @@ fn stackalloc(p: &'static P, g: &'static G) -> stack::Stack {
 }
 
 /// The end of a goroutine: its stack and its G go to the P, or to everybody where the M has none.
-fn goexit0(p: Option<&'static P>, g: &'static G) {
+pub(crate) fn goexit0(p: Option<&'static P>, g: &'static G) {
     // SAFETY: it has finished, and we are the M that ran it.
     let s = unsafe {
         g.clear();

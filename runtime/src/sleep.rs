@@ -3,7 +3,7 @@
 //! The timer is started in the *commit* of the park, when the goroutine has left its stack: it could fire before
 //! otherwise, and ready a goroutine that still runs.
 
-use crate::park::{self, WaitReason, Waiter, gopark, goready};
+use crate::park::{self, WaitReason, Waiter, gopark, goready, now, point};
 use crate::starttimer::timer_add;
 use std::time::{Duration, Instant};
 
@@ -23,11 +23,11 @@ pub fn sleep(d: Duration) {
     if !park::on_goroutine() {
         return std::thread::sleep(d);
     }
-    match Instant::now().checked_add(d) {
+    match now().checked_add(d) {
         Some(t) => sleep_g(t),
         // Beyond the clock's range: for ever.
         None => loop {
-            sleep_g(Instant::now() + Duration::from_secs(1 << 30));
+            sleep_g(now() + Duration::from_secs(1 << 30));
         },
     }
 }
@@ -45,12 +45,13 @@ pub fn sleep_until(t: Instant) {
     if !park::on_goroutine() {
         return std::thread::sleep(t.saturating_duration_since(Instant::now()));
     }
-    if t > Instant::now() {
+    if t > now() {
         sleep_g(t);
     }
 }
 
 fn sleep_g(t: Instant) {
+    point("sleep", std::ptr::null());
     unsafe fn commit(w: Waiter, when: *mut ()) -> bool {
         unsafe fn fire(w: *mut (), _: u64) {
             // SAFETY: the word is the waiter that `commit` started this timer for; it is parked, and nobody else wakes it.
@@ -65,5 +66,5 @@ fn sleep_g(t: Instant) {
     let when = t;
     // SAFETY: the timer readies it, once.
     unsafe { gopark(commit, (&raw const when).cast_mut().cast(), WaitReason::Sleep) };
-    debug_assert!(Instant::now() >= t);
+    debug_assert!(now() >= t);
 }

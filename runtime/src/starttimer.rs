@@ -5,10 +5,11 @@
 
 use crate::clock::nanos_of;
 use crate::idle::enter_with_p;
+use crate::p::P;
 use crate::sched::SCHED;
 use crate::timers::SlotId;
 pub use crate::timers::TimerFn;
-use crate::{m, wake};
+use crate::{m, wake, worlds};
 use std::time::Instant;
 
 /// A timer that was started. `Copy`; harmless when stale.
@@ -76,8 +77,8 @@ pub unsafe fn timer_add(when: Instant, f: TimerFn, arg: *mut (), seq: u64) -> Ti
 }
 
 fn add_to(p: u32, when: u64, f: TimerFn, arg: *mut (), seq: u64) -> TimerId {
-    let (slot, earliest) = SCHED.allp()[p as usize].timers.add(when, f, arg, seq);
-    if earliest {
+    let (slot, earliest) = p_of(p).expect("it exists").timers.add(when, f, arg, seq);
+    if earliest && p < worlds::FIRST_P {
         wake::wake_netpoller(when);
     }
     TimerId { p, slot }
@@ -99,7 +100,13 @@ fn add_to(p: u32, when: u64, f: TimerFn, arg: *mut (), seq: u64) -> TimerId {
 /// # }) };
 /// ```
 pub fn timer_del(id: TimerId) -> bool {
-    SCHED.allp().get(id.p as usize).is_some_and(|p| p.timers.del(id.slot))
+    p_of(id.p).is_some_and(|p| p.timers.del(id.slot))
+}
+
+/// The P of that number, perhaps one of a world (worlds.rs).
+#[inline]
+fn p_of(id: u32) -> Option<&'static P> {
+    SCHED.allp().get(id as usize).copied().or_else(|| worlds::p(id))
 }
 
 /// As `timer_add` on g0, and writes the id to `note` before the timer can fire.
@@ -115,11 +122,11 @@ pub(crate) unsafe fn timer_add_noting(
 ) -> TimerId {
     let when = nanos_of(when);
     let p = m::current_m().and_then(m::M::p).map_or(0, |p| p.id);
-    let (slot, earliest) = SCHED.allp()[p as usize].timers.add_with(when, f, arg, seq, |slot| {
+    let (slot, earliest) = p_of(p).expect("it exists").timers.add_with(when, f, arg, seq, |slot| {
         // SAFETY: the caller's promise; under the heap's lock, without which the timer cannot fire.
         unsafe { *note = Some(TimerId { p, slot }) };
     });
-    if earliest {
+    if earliest && p < worlds::FIRST_P {
         wake::wake_netpoller(when);
     }
     TimerId { p, slot }

@@ -30,7 +30,7 @@ use crate::g::{Commit, G, Gstatus, Order};
 use crate::idle::{enter_with_p, releasep};
 use crate::m::{self, M};
 use crate::sched::SCHED;
-use crate::{freeze, wake};
+use crate::{freeze, hook, wake};
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
@@ -77,6 +77,14 @@ fn wait_for_p(g: &'static G, m: &'static M) {
 /// As for `park::gopark`.
 #[cold]
 pub(crate) unsafe fn park_on_thread_slow(g: &'static G, commit: Commit, arg: *mut ()) {
+    if hook::explored() {
+        // A world has one thread, so nobody leaves it; but a panic's unwinding cannot wait while others run on it.
+        if std::thread::panicking() {
+            hook::unwinding();
+        }
+        // SAFETY: the caller's promise; on g's stack, inside the runtime.
+        return unsafe { g.suspend(Order::Park { commit, arg }) };
+    }
     let m = m::m_of(g);
     g.set_regs();
     pin(g, m);
@@ -100,6 +108,13 @@ pub(crate) unsafe fn park_on_thread_slow(g: &'static G, commit: Commit, arg: *mu
 /// `yield_now` of a pinned goroutine.
 #[cold]
 pub(crate) fn yield_on_thread_slow(g: &'static G) {
+    if hook::explored() {
+        if std::thread::panicking() {
+            return m::leave(m::m_of(g));
+        }
+        // SAFETY: on g's stack, inside the runtime.
+        return unsafe { g.suspend(Order::Yield) };
+    }
     unsafe fn commit(w: crate::waiter::Waiter, _: *mut ()) -> bool {
         let g = G::of_waiter(w);
         g.set_status(Gstatus::Runnable);

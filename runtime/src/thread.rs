@@ -63,7 +63,7 @@ pub(crate) fn current() -> Waiter {
 }
 
 fn parker(w: Waiter) -> &'static ThreadParker {
-    debug_assert_eq!(w.head().kind, WaiterKind::Thread);
+    debug_assert_eq!(w.head().kind(), WaiterKind::Thread);
     // SAFETY: a head of kind Thread is the first field of a ThreadParker (repr(C)), and parkers are never freed.
     unsafe { w.0.cast::<ThreadParker>().as_ref() }
 }

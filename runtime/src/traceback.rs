@@ -80,10 +80,10 @@ mod unwinder {
     ///
     /// # Safety
     /// As for that.
-    pub(super) unsafe fn each_pc(regs: Regs, mut f: impl FnMut(usize)) {
+    pub(super) unsafe fn each_pc(regs: Regs, wait: bool, mut f: impl FnMut(usize)) {
         let (Some(tables), Some(stack)) = (TABLES.get(), stack::usable(regs.sp)) else { return };
-        // Not in a handler that has interrupted an unwinding.
-        let Some(mut cache) = tables.cache.try_lock() else { return };
+        let cache = if wait { Some(tables.cache.lock()) } else { tables.cache.try_lock() };
+        let Some(mut cache) = cache else { return };
         let mut read = |addr: u64| {
             let addr = addr as usize;
             let inside = addr >= stack.start && addr < stack.end && addr.is_multiple_of(8);
@@ -104,7 +104,7 @@ mod unwinder {
 
     pub(crate) fn init() {}
 
-    pub(super) unsafe fn each_pc(_: Regs, _: impl FnMut(usize)) {}
+    pub(super) unsafe fn each_pc(_: Regs, _: bool, _: impl FnMut(usize)) {}
 }
 
 pub(crate) use unwinder::init;
@@ -117,6 +117,12 @@ pub(crate) struct Pcs {
     last: [usize; MAX_FRAMES / 2],
     /// How many there are.
     len: usize,
+}
+
+impl Default for Pcs {
+    fn default() -> Pcs {
+        Pcs { first: [0; MAX_FRAMES / 2], last: [0; MAX_FRAMES / 2], len: 0 }
+    }
 }
 
 impl Pcs {
@@ -143,15 +149,26 @@ impl Pcs {
     }
 }
 
-/// Unwinds a goroutine's stack. Allocates nothing and waits for nothing; empty where it cannot be done.
+/// Unwinds a goroutine's stack; empty where it cannot be done. Waits for nothing but other unwindings.
 ///
 /// # Safety
 /// The code with these registers does not run meanwhile: its goroutine waits or is runnable and is not resumed, or it is
 /// interrupted by the signal that the caller handles.
 pub(crate) unsafe fn pcs(regs: Regs) -> Pcs {
-    let mut out = Pcs { first: [0; MAX_FRAMES / 2], last: [0; MAX_FRAMES / 2], len: 0 };
+    let mut out = Pcs::default();
     // SAFETY: handed on.
-    unsafe { unwinder::each_pc(regs, |pc| out.push(pc)) };
+    unsafe { unwinder::each_pc(regs, true, |pc| out.push(pc)) };
+    out
+}
+
+/// As `pcs`, for a signal handler, which may have interrupted an unwinding: allocates nothing and waits for nothing.
+///
+/// # Safety
+/// As for `pcs`.
+pub(crate) unsafe fn pcs_in_handler(regs: Regs) -> Pcs {
+    let mut out = Pcs::default();
+    // SAFETY: handed on.
+    unsafe { unwinder::each_pc(regs, false, |pc| out.push(pc)) };
     out
 }
 
@@ -242,6 +259,25 @@ impl Symbols {
             frames
         });
         frames.iter().try_for_each(|f| writeln!(out, "{f}"))
+    }
+
+    /// The innermost frame that is not of this project or of std: `file:line (function)`.
+    pub(crate) fn user_frame(&mut self, pcs: &Pcs) -> Option<String> {
+        let (first, last) = pcs.ends();
+        first.iter().copied().chain(last).find_map(|pc| {
+            let mut text = String::new();
+            self.write(&mut text, pc).ok()?;
+            let mut frames = text.lines().peekable();
+            while let Some(name) = frames.next() {
+                let place = frames.next_if(|line| line.starts_with('\t'));
+                let inner = name.trim_start_matches(['<', '&', '*']);
+                let theirs = ["gosched_", "std::", "core::", "alloc::"].iter().all(|p| !inner.starts_with(p));
+                if theirs || inner.contains("explored_program") {
+                    return Some(format!("{} ({name})", place?.trim_start()));
+                }
+            }
+            None
+        })
     }
 
     /// Writes a whole stack.

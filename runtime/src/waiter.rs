@@ -24,14 +24,18 @@
 
 use crate::loom::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU8;
 
 /// What a waiter is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub(crate) enum WaiterKind {
     /// The head of a `G`.
     Goroutine,
     /// The head of a `ThreadParker`.
     Thread,
+    /// The head of a `G` that runs in a world of its own (world.rs).
+    World,
 }
 
 /// The common start of a `G` and of a `ThreadParker`; both are `repr(C)` with this as their first field.
@@ -41,7 +45,8 @@ pub(crate) struct WaiterHead {
     ticket: AtomicU64,
     /// A word from the waker to the waiter. Written before `goready`, read after `gopark`.
     param: AtomicPtr<()>,
-    pub(crate) kind: WaiterKind,
+    /// Written when nobody waits by it.
+    kind: AtomicU8,
 }
 
 impl WaiterHead {
@@ -50,8 +55,23 @@ impl WaiterHead {
         WaiterHead {
             ticket: AtomicU64::new(nanos.wrapping_mul(8) | 1),
             param: AtomicPtr::new(std::ptr::null_mut()),
-            kind,
+            kind: AtomicU8::new(kind as u8),
         }
+    }
+
+    #[inline]
+    pub(crate) fn kind(&self) -> WaiterKind {
+        // Relaxed: whoever owes the waiter a wake-up has synchronised with it since it was written.
+        match self.kind.load(Ordering::Relaxed) {
+            0 => WaiterKind::Goroutine,
+            1 => WaiterKind::Thread,
+            _ => WaiterKind::World,
+        }
+    }
+
+    #[cfg(not(gosched_loom))]
+    pub(crate) fn set_kind(&self, kind: WaiterKind) {
+        self.kind.store(kind as u8, Ordering::Relaxed);
     }
 }
 

@@ -12,6 +12,7 @@
 use crate::checkdead::{Going, checkdead};
 use crate::g::{G, Gstatus};
 use crate::glist::GQueue;
+use crate::hook;
 use crate::idle::{acquirep, enter_with_p, mget, mput, pidleget, pidleput};
 use crate::m::{self, M};
 use crate::netpoll;
@@ -31,9 +32,10 @@ const M_STACK: usize = 256 << 10;
 /// The caller owes this waiter its wake-up.
 #[inline]
 pub(crate) unsafe fn ready_waiter(w: Waiter) {
-    match w.head().kind {
+    match w.head().kind() {
         WaiterKind::Goroutine => ready(G::of_waiter(w)),
         WaiterKind::Thread => thread::wake(w),
+        WaiterKind::World => hook::ready(w),
     }
 }
 
@@ -78,7 +80,8 @@ pub(crate) fn wakep() {
 
 #[cold]
 fn wakep_slow() {
-    if !SCHED.spin.claim() {
+    // A world's goroutine was queued, not one for us.
+    if hook::explored() || !SCHED.spin.claim() {
         return;
     }
     let p = {

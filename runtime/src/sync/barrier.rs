@@ -4,7 +4,7 @@
 //! holds waiters of one generation, and whoever passes and comes again at once is the first of the next.
 
 use super::queue::{Queue, Record, WokenList, park, queue};
-use crate::park::WaitReason;
+use crate::park::{WaitReason, point};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -61,6 +61,7 @@ impl Barrier {
     /// assert_eq!(leaders, 1);
     /// ```
     pub fn wait(&self) -> BarrierWaitResult {
+        point("Barrier wait", std::ptr::from_ref(self).cast());
         let mut woken = WokenList::new(); // before the lock, so dropped after it
         let mut list = self.queue.lock();
         if list.len() + 1 >= self.n {

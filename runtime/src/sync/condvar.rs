@@ -20,7 +20,7 @@
 use super::deadline_in;
 use super::mutex::MutexGuard;
 use super::queue::{Queue, Record, WokenList, park, queue};
-use crate::park::{WaitReason, Woken};
+use crate::park::{WaitReason, Woken, point};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -199,6 +199,7 @@ impl Condvar {
     /// ```
     #[inline]
     pub fn notify_one(&self) {
+        point("Condvar notify_one", std::ptr::from_ref(self).cast());
         if self.has_waiters() {
             self.notify_slow(1);
         }
@@ -212,6 +213,7 @@ impl Condvar {
     /// ```
     #[inline]
     pub fn notify_all(&self) {
+        point("Condvar notify_all", std::ptr::from_ref(self).cast());
         if self.has_waiters() {
             self.notify_slow(usize::MAX);
         }
@@ -238,6 +240,7 @@ impl Condvar {
 
     /// True where the deadline ended it.
     fn wait_until<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, deadline: Option<Instant>) -> bool {
+        point("Condvar wait", std::ptr::from_ref(self).cast());
         let mut record = Record::new(0);
         // From here on the record is reached through this pointer alone.
         let me = &raw mut record;

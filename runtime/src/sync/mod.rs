@@ -36,5 +36,5 @@ pub use waitgroup::WaitGroup;
 
 /// The moment `d` from now; `None` where the clock does not reach so far: a wait until then has no deadline.
 fn deadline_in(d: Duration) -> Option<Instant> {
-    Instant::now().checked_add(d)
+    crate::park::now().checked_add(d)
 }

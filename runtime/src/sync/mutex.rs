@@ -26,7 +26,7 @@
 //! Who holds the lock sees all that was done under it before: every way in is an Acquire operation on the word, the way
 //! out a Release, and what changes the word between them is read-modify-write, which hands the Release on.
 
-use crate::park::WaitReason;
+use crate::park::{WaitReason, now, point};
 use crate::sema::{semacquire, semrelease};
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -34,7 +34,7 @@ use std::hint::spin_loop;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LOCKED: u32 = 1;
 const WOKEN: u32 = 1 << 1;
@@ -197,9 +197,9 @@ impl RawMutex {
             }
             // Who has slept before goes to the head of the queue.
             let slept = waiting_since.is_some();
-            let since = *waiting_since.get_or_insert_with(Instant::now);
+            let since = *waiting_since.get_or_insert_with(now);
             semacquire(&self.sema, slept, reason);
-            starves = starves || since.elapsed() > STARVES_AFTER;
+            starves = starves || now() - since > STARVES_AFTER;
             old = self.load();
             if old.is_starving() {
                 // The lock was handed to us. An addition, not a CAS: others may join the waiters meanwhile, but
@@ -318,6 +318,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
+        point("Mutex lock", std::ptr::from_ref(self).cast());
         self.raw.lock(WaitReason::SyncMutexLock);
         MutexGuard { lock: self }
     }
@@ -333,6 +334,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        point("Mutex try_lock", std::ptr::from_ref(self).cast());
         self.raw.try_lock().then(|| MutexGuard { lock: self })
     }
 
@@ -431,6 +433,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        point("Mutex unlock", std::ptr::from_ref(self.lock).cast());
         // SAFETY: the guard owns the lock, and gives it up once.
         unsafe { self.lock.raw.unlock() }
     }
@@ -454,6 +457,7 @@ mod tests {
     use crate::sema::waiting;
     use std::sync::Arc;
     use std::thread;
+    use std::time::Instant;
 
     #[test]
     fn arriving_takes_a_free_lock_and_joins_the_waiters_of_a_held_one() {

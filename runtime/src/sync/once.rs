@@ -11,7 +11,7 @@
 //! ```
 
 use super::mutex::RawMutex;
-use crate::park::WaitReason;
+use crate::park::{WaitReason, point};
 use crate::sema::{semacquire, semrelease};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -154,6 +154,7 @@ impl Once {
     /// ```
     #[inline]
     pub fn call_once<F: FnOnce()>(&self, f: F) {
+        point("Once call_once", std::ptr::from_ref(self).cast());
         if !self.raw.is_done() {
             self.raw.run_slow(true, f);
         }
@@ -168,6 +169,7 @@ impl Once {
     /// ```
     #[inline]
     pub fn is_completed(&self) -> bool {
+        point("Once is_completed", std::ptr::from_ref(self).cast());
         self.raw.is_done()
     }
 
@@ -181,6 +183,7 @@ impl Once {
     /// # t.join().unwrap();
     /// ```
     pub fn wait(&self) {
+        point("Once wait", std::ptr::from_ref(self).cast());
         self.raw.wait();
     }
 }

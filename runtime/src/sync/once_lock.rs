@@ -4,6 +4,7 @@
 //! lock is taken to read. An initialisation that panics leaves it as it was, and the next caller tries again.
 
 use super::once::RawOnce;
+use crate::park::point;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -53,6 +54,7 @@ impl<T> OnceLock<T> {
     /// ```
     #[inline]
     pub fn get(&self) -> Option<&T> {
+        point("OnceLock get", std::ptr::from_ref(self).cast());
         // SAFETY: it is done, so the value is there, and nobody writes it while it is shared.
         self.once.is_done().then(|| unsafe { (*self.value.get()).assume_init_ref() })
     }
@@ -96,6 +98,7 @@ impl<T> OnceLock<T> {
     /// ```
     #[inline]
     pub fn get_or_init<F: FnOnce() -> T>(&self, f: F) -> &T {
+        point("OnceLock get_or_init", std::ptr::from_ref(self).cast());
         if !self.once.is_done() {
             self.once.run_slow(false, || {
                 let value = f();
@@ -117,6 +120,7 @@ impl<T> OnceLock<T> {
     /// # t.join().unwrap().unwrap();
     /// ```
     pub fn wait(&self) -> &T {
+        point("OnceLock wait", std::ptr::from_ref(self).cast());
         self.once.wait();
         // SAFETY: as in get; `wait` returns when it is done, and after what was done.
         unsafe { (*self.value.get()).assume_init_ref() }

@@ -24,7 +24,7 @@
 //! last writer did, by `readers` or by the semaphore.
 
 use super::mutex::RawMutex;
-use crate::park::WaitReason;
+use crate::park::{WaitReason, point};
 use crate::sema::{semacquire, semrelease};
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -209,6 +209,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        point("RwLock read", std::ptr::from_ref(self).cast());
         self.raw.read();
         RwLockReadGuard { lock: self }
     }
@@ -222,6 +223,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        point("RwLock write", std::ptr::from_ref(self).cast());
         self.raw.write();
         RwLockWriteGuard { lock: self }
     }
@@ -237,6 +239,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
+        point("RwLock try_read", std::ptr::from_ref(self).cast());
         self.raw.try_read().then(|| RwLockReadGuard { lock: self })
     }
 
@@ -251,6 +254,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
+        point("RwLock try_write", std::ptr::from_ref(self).cast());
         self.raw.try_write().then(|| RwLockWriteGuard { lock: self })
     }
 
@@ -382,6 +386,7 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        point("RwLock unlock_read", std::ptr::from_ref(self.lock).cast());
         // SAFETY: the guard has a read lock, and gives it up once.
         unsafe { self.lock.raw.unlock_read() }
     }
@@ -390,6 +395,7 @@ impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        point("RwLock unlock_write", std::ptr::from_ref(self.lock).cast());
         // SAFETY: the guard has the write lock, and gives it up once.
         unsafe { self.lock.raw.unlock_write(0) }
     }

@@ -18,7 +18,7 @@
 
 use super::deadline_in;
 use super::queue::{List, Queue, Record, WokenList, park, queue};
-use crate::park::{WaitReason, Woken};
+use crate::park::{WaitReason, Woken, point};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -145,6 +145,7 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn acquire_many(&self, n: usize) -> SemaphorePermit<'_> {
+        point("Semaphore acquire", std::ptr::from_ref(self).cast());
         if !self.take(n) {
             self.acquire_slow(n, None);
         }
@@ -174,6 +175,7 @@ impl Semaphore {
     /// assert_eq!(s.available_permits(), 1);
     /// ```
     pub fn acquire_many_timeout(&self, n: usize, d: Duration) -> Option<SemaphorePermit<'_>> {
+        point("Semaphore acquire_timeout", std::ptr::from_ref(self).cast());
         let got = self.take(n) || self.acquire_slow(n, deadline_in(d));
         got.then(|| SemaphorePermit { semaphore: self, n })
     }
@@ -200,6 +202,7 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn try_acquire_many(&self, n: usize) -> Option<SemaphorePermit<'_>> {
+        point("Semaphore try_acquire", std::ptr::from_ref(self).cast());
         self.take(n).then(|| SemaphorePermit { semaphore: self, n })
     }
 
@@ -213,6 +216,7 @@ impl Semaphore {
     /// # drop(permit);
     /// ```
     pub fn available_permits(&self) -> usize {
+        point("Semaphore available_permits", std::ptr::from_ref(self).cast());
         self.load().free()
     }
 
@@ -228,6 +232,7 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn add_permits(&self, n: usize) {
+        point("Semaphore release", std::ptr::from_ref(self).cast());
         let mut old = self.load();
         while !old.is_queued() {
             // Release: what was done before a permit is given back is seen by who takes it; pairs with the Acquire in

@@ -13,7 +13,7 @@
 //! (0, w) no other operation changes it: an `add` that would is the misuse that Go describes, an `add` from zero that
 //! does not happen before the `wait`.
 
-use crate::park::WaitReason;
+use crate::park::{WaitReason, point};
 use crate::sema::{semacquire, semrelease};
 use std::fmt;
 use std::sync::Arc;
@@ -130,6 +130,7 @@ impl WaitGroup {
     /// ```
     #[inline]
     pub fn add(&self, delta: isize) {
+        point("WaitGroup add", std::ptr::from_ref(&*self.inner).cast());
         let state = &self.inner.state;
         let mut old = State(state.load(Ordering::Relaxed));
         let new = loop {
@@ -188,6 +189,7 @@ impl WaitGroup {
     /// # t.join().unwrap();
     /// ```
     pub fn wait(&self) {
+        point("WaitGroup wait", std::ptr::from_ref(&*self.inner).cast());
         let Inner { state, sema } = &*self.inner;
         // Acquire, here and below: pairs with the Release in add and in release.
         let mut old = State(state.load(Ordering::Acquire));

@@ -221,16 +221,25 @@ fn is_ours(name: &str, file: Option<&str>) -> bool {
     if file.starts_with("/rustc/") || file.contains("/lib/rustlib/src/") {
         return STD.iter().any(|f| file.ends_with(f));
     }
-    // This crate is `…/runtime/src/` in its workspace, `…/gosched-runtime-1.2.3/src/` elsewhere.
-    let Some((dir, rest)) = file.rsplit_once("/src/") else { return false };
-    let module = rest.trim_end_matches(".rs");
+    match of_project(file) {
+        Some(("runtime", module)) => RUNTIME.contains(&module),
+        Some(("chan", module)) => CHAN.contains(&module),
+        Some(("net", module)) => NET.contains(&module),
+        _ => false,
+    }
+}
+
+/// The crate of this project that a source file is of, and its module. This crate is `…/runtime/src/` in its workspace,
+/// `…/gosched-runtime-1.2.3/src/` elsewhere; its siblings stand beside it.
+fn of_project(file: &str) -> Option<(&'static str, &str)> {
+    let (dir, rest) = file.rsplit_once("/src/")?;
     let here = file!().rsplit_once("/src/").map_or("", |(dir, _)| dir);
-    let sibling = |name: &str| match here.strip_suffix("runtime") {
+    let is = |name: &&str| match here.strip_suffix("runtime") {
         Some(workspace) => dir.ends_with(&format!("{workspace}{name}")),
         None => dir.rsplit('/').next().is_some_and(|d| d.starts_with(&format!("gosched-{name}-"))),
     };
-    let listed = |list: &[&str]| list.contains(&module);
-    sibling("runtime") && listed(RUNTIME) || sibling("chan") && listed(CHAN) || sibling("net") && listed(NET)
+    let name = ["runtime", "chan", "net", "os", "testing"].into_iter().find(is)?;
+    Some((name, rest.trim_end_matches(".rs")))
 }
 
 impl Symbols {
@@ -269,11 +278,11 @@ impl Symbols {
             self.write(&mut text, pc).ok()?;
             let mut frames = text.lines().peekable();
             while let Some(name) = frames.next() {
-                let place = frames.next_if(|line| line.starts_with('\t'));
-                let inner = name.trim_start_matches(['<', '&', '*']);
-                let theirs = ["gosched_", "std::", "core::", "alloc::"].iter().all(|p| !inner.starts_with(p));
-                if theirs || inner.contains("explored_program") {
-                    return Some(format!("{} ({name})", place?.trim_start()));
+                let place = frames.next_if(|line| line.starts_with('\t'))?.trim_start();
+                let file = place.rsplit_once(':').map_or(place, |(file, _)| file);
+                let of_std = file.starts_with("/rustc/") || file.contains("/lib/rustlib/src/");
+                if !of_std && of_project(file).is_none() {
+                    return Some(format!("{place} ({name})"));
                 }
             }
             None

@@ -118,6 +118,12 @@ pub mod sync {
     pub use gosched_runtime::sync::*;
 }
 
+/// Tests of goroutine programs: schedules by search, exact replay, and a clock that jumps.
+pub mod testing {
+    #[doc(inline)]
+    pub use gosched_testing::*;
+}
+
 /// Sleeping, channels that receive the time, and functions called at a time.
 pub mod time {
     #[doc(inline)]

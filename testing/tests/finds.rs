@@ -131,12 +131,19 @@ fn a_lost_wake_up() {
 #[test]
 fn two_locks_in_two_orders() {
     let f = is_found(ab_ba, |end| matches!(end, End::Deadlock(_)));
-    assert_eq!(f.to_string().matches("sync.Mutex.Lock").count(), 4, "two in the schedule, two in the stacks: {f}");
+    assert_eq!(
+        f.to_string().matches("sync.Mutex.Lock").count(),
+        4,
+        "two in the schedule, two in the stacks: {f}"
+    );
 }
 
 #[test]
 fn a_close_that_nobody_has_ordered() {
-    is_found(unsynchronised_close, |end| matches!(end, End::Panic(said) if said.contains("send on closed channel")));
+    is_found(
+        unsynchronised_close,
+        |end| matches!(end, End::Panic(said) if said.contains("send on closed channel")),
+    );
 }
 
 #[test]
@@ -210,7 +217,9 @@ fn and_nothing_where_nothing_is_wrong() {
 fn the_schedule_says_who_did_what_and_where() {
     let f = try_explore(Config::new(), ab_ba).unwrap_err();
     let text = f.to_string();
-    for part in ["goroutine 1   Mutex lock #", "goroutine 2   Mutex lock #", "testing/tests/finds.rs:", "ab_ba"] {
+    for part in
+        ["goroutine 1   Mutex lock #", "goroutine 2   Mutex lock #", "testing/tests/finds.rs:", "ab_ba"]
+    {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
     // Less than three preemptions: the search by PCT and the bounded one give short ones.

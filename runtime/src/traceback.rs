@@ -208,6 +208,7 @@ fn is_ours(name: &str, file: Option<&str>) -> bool {
         "sleep",
         "sync/queue",
         "syscall",
+        "world",
         "sys/regs",
         "sys/futex_linux",
         "sys/futex_portable",
@@ -225,6 +226,7 @@ fn is_ours(name: &str, file: Option<&str>) -> bool {
         Some(("runtime", module)) => RUNTIME.contains(&module),
         Some(("chan", module)) => CHAN.contains(&module),
         Some(("net", module)) => NET.contains(&module),
+        Some(("testing", module)) => module == "explore",
         _ => false,
     }
 }

@@ -26,6 +26,12 @@
 //! The handler sets the mark before it writes the byte; the watcher reads all bytes before it takes the marks. So a mark
 //! that the watcher has not seen has a byte that it has not read. A byte that does not fit into the full pipe is not
 //! needed: there are others.
+//!
+//! ## Why no signal is lost to a `stop`
+//! A signal that meets the last channel's `stop` is in that channel when `stop` returns, or does what it does by default.
+//! So `stop` goes about it in this order: the disposition back to INITIAL, wait until nobody is between looking at the
+//! disposition and making the mark (IN_HANDLER), pass the marks on, only then take the route away. A handler that is not
+//! seen in there has yet to look, and will find INITIAL.
 
 use gosched_chan::{Chan, Receiver};
 use gosched_net::PollFd;
@@ -35,7 +41,7 @@ use signal_hook::consts::FORBIDDEN;
 use signal_hook::low_level;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 mod number;
@@ -59,20 +65,27 @@ static DISPOSITIONS: [AtomicU8; N] = [const { AtomicU8::new(INITIAL) }; N];
 static BEGAN_IGNORED: [AtomicBool; N] = [const { AtomicBool::new(false) }; N];
 /// Set by the handler, taken by the watcher.
 static PENDING: [AtomicBool; N] = [const { AtomicBool::new(false) }; N];
+/// Handlers between looking at the disposition and having made the mark.
+static IN_HANDLER: AtomicUsize = AtomicUsize::new(0);
 /// The end of the pipe that the handler writes to; -1 before there is one.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 
 /// The handler's part. Async-signal-safe: atomics, one write(2), and errno put back.
 fn arrived(n: i32) {
     let i = n as usize;
-    // Acquire: pairs with the Release of whoever set it; BEGAN_IGNORED is seen.
-    match DISPOSITIONS[i].load(Ordering::Acquire) {
-        NOTIFY => {
-            // Release: pairs with the Acquire of the swap in `deliver`. Before the byte: see the file's head.
-            PENDING[i].store(true, Ordering::Release);
-            crate::sys::write_byte(WAKE.load(Ordering::Relaxed));
-        }
-        IGNORE => {}
+    // SeqCst, as is the look after it: in one order with the store and the look of `Table::settle`. Either that one sees us
+    // in here, or we see what it has stored. The look is an Acquire as well: BEGAN_IGNORED is seen.
+    IN_HANDLER.fetch_add(1, Ordering::SeqCst);
+    let disposition = DISPOSITIONS[i].load(Ordering::SeqCst);
+    if disposition == NOTIFY {
+        // Release: pairs with the Acquire of the swap in `deliver`. Before the byte: see the file's head.
+        PENDING[i].store(true, Ordering::Release);
+        crate::sys::write_byte(WAKE.load(Ordering::Relaxed));
+    }
+    // Release: whoever sees us gone in `settle` sees the mark.
+    IN_HANDLER.fetch_sub(1, Ordering::Release);
+    match disposition {
+        NOTIFY | IGNORE => {}
         _ if BEGAN_IGNORED[i].load(Ordering::Relaxed) => {}
         _ => {
             if low_level::emulate_default_handler(n).is_err() {
@@ -83,7 +96,7 @@ fn arrived(n: i32) {
     }
 }
 
-/// Who wants what. Invariant: a signal's disposition is NOTIFY exactly while it is in some route.
+/// Who wants what. Invariant, while nobody has the lock: a signal's disposition is NOTIFY exactly while it is in some route.
 struct Table {
     routes: Vec<Route>,
     hooked: [bool; N],
@@ -287,6 +300,22 @@ impl Table {
         }
     }
 
+    /// Before a channel's route goes: everything that is for it is passed on, and what it alone wants is marked no more.
+    fn settle(&self, rx: &Receiver<Signal>) {
+        let (leaving, staying): (Vec<_>, Vec<_>) = self.routes.iter().partition(|r| r.to.receiver() == *rx);
+        for n in 0..N {
+            if leaving.iter().any(|r| r.wants[n]) && !staying.iter().any(|r| r.wants[n]) {
+                dispose(n as i32, INITIAL);
+            }
+        }
+        // SeqCst: see `arrived`. It is also an Acquire: the marks of those who have left are seen. They are in there for
+        // a few instructions, none of which waits.
+        while IN_HANDLER.load(Ordering::SeqCst) != 0 {
+            std::thread::yield_now();
+        }
+        self.deliver();
+    }
+
     fn forget(&mut self, signals: &[i32]) {
         for route in &mut self.routes {
             signals.iter().for_each(|&n| route.wants[n as usize] = false);
@@ -295,8 +324,8 @@ impl Table {
 }
 
 fn dispose(n: i32, how: u8) {
-    // Release: pairs with the Acquire in `arrived`.
-    DISPOSITIONS[n as usize].store(how, Ordering::Release);
+    // SeqCst, which is a Release too: see `arrived`.
+    DISPOSITIONS[n as usize].store(how, Ordering::SeqCst);
 }
 
 /// The pipe. Made once and kept: a handler may be about to write to it at any time.
@@ -349,7 +378,7 @@ fn watch() -> io::Result<Arc<Watcher>> {
 /// ```
 pub fn stop(rx: &Receiver<Signal>) {
     let mut table = TABLE.lock();
-    table.deliver();
+    table.settle(rx);
     table.routes.retain(|r| r.to.receiver() != *rx);
     table.tidy();
 }

@@ -6,6 +6,8 @@ use gosched_os::signal::{self, SIGHUP, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWI
 use gosched_runtime::{sleep, spawn};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Sends to the process, as others do: any thread may be the one to handle it.
@@ -128,6 +130,92 @@ fn after_stop_nothing_comes_and_what_came_before_is_there() {
             assert_eq!(keeper.recv(), Some(SIGUSR1));
             assert!(rx.try_recv().is_err());
             signal::stop(&rx);
+        }
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_meets_a_stop_is_received_or_does_what_it_does_by_default() {
+    const NAME: &str = "a_signal_that_meets_a_stop_is_received_or_does_what_it_does_by_default";
+    const ROUNDS: usize = 1_000;
+    if is_child() {
+        // By default this one stops the process, which the parent sees and undoes.
+        let s = Signal::SIGTSTP;
+        let (now, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (go, raised) = (now.clone(), done.clone());
+        std::thread::spawn(move || {
+            for round in 1..=ROUNDS {
+                while go.load(Ordering::Acquire) < round {
+                    std::hint::spin_loop();
+                }
+                // Handled on this thread before `raise` returns.
+                signal::raise(s).unwrap();
+                raised.store(round, Ordering::Release);
+            }
+        });
+        return run(move || {
+            // Earlier where the stop was too late, later where it was too early: so that they meet.
+            let (mut delay, mut missed) = (100usize, 0);
+            for round in 1..=ROUNDS {
+                let rx = signal::notify(&[s]);
+                now.store(round, Ordering::Release);
+                (0..delay).for_each(|_| std::hint::spin_loop());
+                signal::stop(&rx);
+                while done.load(Ordering::Acquire) < round {
+                    std::thread::yield_now();
+                }
+                match rx.try_recv() {
+                    Ok(_) => delay = delay.saturating_sub(1),
+                    Err(_) => (delay, missed) = (delay + 3, missed + 1),
+                }
+            }
+            println!("<{missed}>");
+        });
+    }
+    let mut child = alone_command(NAME).stdout(Stdio::piped()).spawn().unwrap();
+    let pid = child.id() as i32;
+    let mut stops = 0;
+    loop {
+        let mut status = 0;
+        // SAFETY: our child, which is waited for here alone; an integer of this stack.
+        unsafe {
+            assert_eq!(libc::waitpid(pid, &mut status, libc::WUNTRACED), pid);
+            if !libc::WIFSTOPPED(status) {
+                break;
+            }
+            stops += 1;
+            assert_eq!(libc::kill(pid, libc::SIGCONT), 0);
+        }
+    }
+    let mut text = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut text).unwrap();
+    assert!(text.contains(&format!("<{stops}>")), "{stops} times stopped, else not received: {text}");
+}
+
+#[test]
+fn reset_takes_a_signal_away_from_all_channels() {
+    if !alone("reset_takes_a_signal_away_from_all_channels") {
+        return;
+    }
+    run(|| {
+        for round in 0..20 {
+            let (one, two) = (signal::notify(&[SIGWINCH]), signal::notify(&[SIGWINCH, SIGUSR1]));
+            signal::raise(SIGWINCH).unwrap();
+            assert_eq!((one.recv(), two.recv()), (Some(SIGWINCH), Some(SIGWINCH)));
+            if round % 2 == 0 {
+                signal::reset(&[SIGWINCH]);
+            } else {
+                signal::ignore(&[SIGWINCH]).unwrap();
+            }
+            assert_eq!(signal::ignored(SIGWINCH), round % 2 == 1);
+            // By default it does nothing.
+            signal::raise(SIGWINCH).unwrap();
+            // What comes after it and was not taken away has come, so it will not.
+            signal::raise(SIGUSR1).unwrap();
+            assert_eq!(two.recv(), Some(SIGUSR1));
+            assert!(one.try_recv().is_err() && two.try_recv().is_err());
+            [&one, &two].into_iter().for_each(signal::stop);
         }
     });
 }

@@ -1,21 +1,35 @@
 //! On one P, goroutines that wake each other through `runnext` hold up nobody: neither who stands in the ring behind them,
-//! nor who stands in the global queue.
+//! nor who stands in the global queue, nor a timer.
 
 mod common;
-use common::rt_with;
+use common::*;
 
-use gosched::chan::Chan;
-use gosched::{Config, spawn, yield_now};
+use gosched::chan::{Chan, select};
+use gosched::time::{after, after_func};
+use gosched::{Config, go, lock_os_thread, spawn, time, yield_now};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// The tests share one P, and with another test's goroutines on it the shares would be other ones.
+static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn on_one_p(f: impl FnOnce() + Send + 'static) {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+    rt_with(Config::new().procs(1), || {
+        gosched::set_gomaxprocs(1);
+        f();
+    });
+}
 
 /// Two that pass a value to and fro, and one that yields, so that new slices begin all the time and sysmon sees none that
 /// is too long. A third is made runnable by one of the two: it stands in the ring, and must get its turn.
 #[test]
 fn a_pair_does_not_hold_up_the_ring() {
     const ENOUGH: usize = 1_000_000;
-    rt_with(Config::new().procs(1), || {
-        gosched::set_gomaxprocs(1);
+    on_one_p(|| {
         for _ in 0..20 {
             let (ping, pong, start) = (Chan::new(0), Chan::new(0), Chan::new(0));
             let (over, had_its_turn) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -50,6 +64,155 @@ fn a_pair_does_not_hold_up_the_ring() {
             ping.close();
             [yields, third, partner].into_iter().for_each(|g| g.join().unwrap());
             assert!(rounds < ENOUGH, "a pair of goroutines starved a third one for {rounds} rounds");
+        }
+    });
+}
+
+/// Two that keep each other runnable for ever: the goroutine of a function timer gets its turn, and so does who waits for
+/// a timer in a `select!` whose other case is always ready.
+#[test]
+fn a_pair_does_not_hold_up_timers() {
+    on_one_p(|| {
+        for cap in [0, 1] {
+            let (c, stop) = (Chan::new(cap), Arc::new(AtomicBool::new(false)));
+            let (to, over) = (c.clone(), stop.clone());
+            let sends = spawn(move || {
+                while !over.load(SeqCst) {
+                    to.send(());
+                }
+                to.close();
+            });
+            let from = c.clone();
+            let takes = spawn(move || while from.recv().is_some() {});
+            let over = stop.clone();
+            after_func(Duration::from_micros(1), move || over.store(true, SeqCst));
+            sends.join().unwrap();
+            takes.join().unwrap();
+
+            let (c, done) = (Chan::new(cap), Chan::<()>::new(0));
+            let senders: Vec<_> = (0..2)
+                .map(|_| {
+                    let (c, done) = (c.clone(), done.clone());
+                    spawn(move || while select! { send(c, ()) => true, recv(done) -> _ => false } {})
+                })
+                .collect();
+            let timer = after(10 * MS);
+            while select! { recv(c) -> _ => true, recv(timer) -> _ => false } {}
+            done.close();
+            senders.into_iter().for_each(|s| s.join().unwrap());
+        }
+    });
+}
+
+/// Two, each of them always ready to meet the other, and each with a timer of its own.
+#[test]
+fn a_pair_does_not_hold_up_its_own_timers() {
+    on_one_p(|| {
+        let c = Chan::new(0);
+        let gs: Vec<_> = (0..2)
+            .map(|_| {
+                let c = c.clone();
+                spawn(move || {
+                    let timer = after(10 * MS);
+                    let mut met = 0;
+                    while select! {
+                        send(c, ()) => true,
+                        recv(c) -> _ => true,
+                        recv(timer) -> _ => false,
+                    } {
+                        met += 1;
+                    }
+                    met
+                })
+            })
+            .collect();
+        assert!(gs.into_iter().map(|g| g.join().unwrap()).sum::<usize>() > 0);
+    });
+}
+
+/// One that polls and yields for ever, on any thread or locked to its own, is met by who sends to it.
+#[test]
+fn one_that_only_yields_is_met() {
+    on_one_p(|| {
+        for locked in [false, true] {
+            let (c, ack) = (Chan::new(0), Chan::new(0));
+            let (from, answers) = (c.clone(), ack.clone());
+            let polls = spawn(move || {
+                let _lock = locked.then(lock_os_thread);
+                let me = std::thread::current().id();
+                let mut left = 20;
+                while left > 0 {
+                    select! {
+                        recv(from) -> v => {
+                            answers.send(v.unwrap());
+                            left -= 1;
+                        }
+                        default => yield_now(),
+                    }
+                    assert!(!locked || std::thread::current().id() == me);
+                }
+            });
+            for i in 0..20 {
+                if i % 4 == 0 {
+                    time::sleep(MS);
+                }
+                c.send(i);
+                assert_eq!(ack.recv(), Some(i));
+            }
+            polls.join().unwrap();
+        }
+    });
+}
+
+/// A pair that works for a millisecond before it wakes its partner, and a pair that works for a microsecond: a slice is a
+/// pair's, so both get about the same time; also beside one that yields, which comes in between. Where wake-ups ended the
+/// slice, the hogs would get a hundred times as much; where a yield began a new one, the light ones would.
+#[test]
+fn a_pair_of_hogs_leaves_a_light_pair_its_share() {
+    const ENOUGH: usize = if cfg!(debug_assertions) { 20_000_000 } else { 60_000_000 };
+    on_one_p(|| {
+        for yields in [false, true] {
+            let done = Arc::new(AtomicBool::new(false));
+            let pair = |work: usize| {
+                let (c, count) = (Chan::new(0), Arc::new(AtomicUsize::new(0)));
+                let gs: Vec<_> = (0..2)
+                    .map(|_| {
+                        let (c, done, count) = (c.clone(), done.clone(), count.clone());
+                        spawn(move || {
+                            while c.recv().is_some() {
+                                for _ in 0..work {
+                                    count.fetch_add(1, Relaxed);
+                                }
+                                if done.load(SeqCst) {
+                                    c.close();
+                                    return;
+                                }
+                                c.send(());
+                            }
+                        })
+                    })
+                    .collect();
+                (c, count, gs)
+            };
+            let (hogs, light) = (pair(200_000), pair(200));
+            let over = done.clone();
+            let yielder = spawn(move || {
+                while yields && !over.load(SeqCst) {
+                    yield_now()
+                }
+            });
+            let (first, second) = (hogs.0.clone(), light.0.clone());
+            go!({ first.send(()) });
+            go!({ second.send(()) });
+            let counts = || (hogs.1.load(Relaxed), light.1.load(Relaxed));
+            // Seldom: who looks on is one more that comes in between.
+            while counts().0 + counts().1 < ENOUGH {
+                time::sleep(50 * MS);
+            }
+            let (hog, light_one) = counts();
+            done.store(true, SeqCst);
+            hogs.2.into_iter().chain(light.2).chain([yielder]).for_each(|g| g.join().unwrap());
+            assert!(hog / 20 <= light_one && light_one / 20 <= hog, "{hog} against {light_one}, {yields}");
         }
     });
 }

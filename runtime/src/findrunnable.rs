@@ -41,9 +41,8 @@ impl Found {
 /// prime, as in Go, to fall in step with nothing. Go counts time slices; here every switch counts, those inside an
 /// inherited slice too: a group that keeps waking itself begins a new slice only every 10 ms, and a queue of thousands
 /// that gets on by one in 61 of those stands still.
-///
-/// Neither may such a group hold up the ring behind it: where nobody was taken from the ring for a whole round, the slice is
-/// over. (Sysmon would see to it after 10 ms, if the goroutines from the global queue did not begin new slices.)
+/// (Those from the global queue begin slices of their own. That such a group does not hold up the ring behind it for longer
+/// than a slice is seen by how long the ring stands: sysmon.rs.)
 const GLOBAL_EVERY: u32 = 61;
 
 /// Finds a goroutine for this M, which has a P; waits for the network and for timers, if it is the one who does. `None`:
@@ -124,15 +123,12 @@ fn run_due_timers(p: &'static P) -> bool {
 }
 
 fn from_local(p: &'static P) -> Option<Found> {
-    let mut over = p.take_preempt();
-    let turn = p.switches().is_multiple_of(GLOBAL_EVERY);
-    if turn {
-        over |= p.ring_stands();
-    }
-    if over && let Some(mut surplus) = p.runq.demote_runnext() {
+    if p.take_preempt()
+        && let Some(mut surplus) = p.runq.demote_runnext()
+    {
         SCHED.lock().globrunqputbatch(&mut surplus);
     }
-    if turn {
+    if p.switches().is_multiple_of(GLOBAL_EVERY) {
         for retired in SCHED.retired() {
             run_due_timers(retired);
         }

@@ -63,8 +63,6 @@ pub(crate) struct P {
     switches: AtomicU32,
     /// The time slice is over: the next goroutine in `runnext` does not inherit it. Set by sysmon, cleared by the owner.
     preempt: AtomicBool,
-    /// Where the ring stood when `ring_stands` last looked. Owner only.
-    ring_stood: Cell<Option<u32>>,
     pub(crate) runq: RunQ<G>,
     pub(crate) timers: Timers,
     /// Goroutines started here minus those that ended here. Written by the owner; the sum over all Ps counts.
@@ -92,7 +90,6 @@ impl P {
             schedtick: AtomicU32::new(0),
             switches: AtomicU32::new(0),
             preempt: AtomicBool::new(false),
-            ring_stood: Cell::new(None),
             runq: RunQ::new(),
             timers: Timers::new(),
             gcount: AtomicI64::new(0),
@@ -174,12 +171,6 @@ impl P {
             self.preempt.store(false, Ordering::Relaxed);
         }
         over
-    }
-
-    /// Whether somebody stands in the ring and nobody has been taken from it since the last call. Owner only.
-    pub(crate) fn ring_stands(&self) -> bool {
-        let at = self.runq.ring_head();
-        self.ring_stood.replace(at) == at && at.is_some()
     }
 
     #[inline]

@@ -12,7 +12,9 @@
 //!   schedtrace  a line about the scheduler, if `GODEBUG` asks for it (schedtrace.rs)
 //! ```
 //! A time slice of 10 ms in which *several* goroutines ran, each made runnable by the one before (runnext inherits), needs
-//! no such force: the P comes by the scheduler often enough to be asked. It is told to put the next one to the end.
+//! no such force: the P comes by the scheduler often enough to be asked. It is told to put the next one to the end. So it is
+//! where nobody was taken from its ring for so long: goroutines from the global queue come in between and begin new slices
+//! (findrunnable.rs), and after each of them those that wake each other may go on.
 //!
 //! When every P has been idle for a while it sleeps for good; whoever takes an idle P wakes it (idle.rs). An idle process
 //! so does no wake-ups at all, with two exceptions: while the scavenger has something left to do it sleeps a second at a time; and while
@@ -60,6 +62,23 @@ struct Seen {
     when: u64,
     /// In `syscall(f)` in the round before.
     syscall: bool,
+    /// Where its ring stood; `None` where nobody stood in it.
+    ring: Option<u32>,
+    /// When the ring was first seen there.
+    ring_since: u64,
+}
+
+impl Seen {
+    /// Whether somebody has stood at the head of the ring for a time slice. Begins to count anew where it says so.
+    fn ring_stands(&mut self, ring: Option<u32>, now: u64) -> bool {
+        let stands = ring.is_some() && ring == self.ring;
+        let over = stands && now - self.ring_since >= slice_ns();
+        if !stands || over {
+            self.ring_since = now;
+        }
+        self.ring = ring;
+        over
+    }
 }
 
 /// The thread. Never returns.
@@ -176,14 +195,17 @@ fn retake(now: u64, seen: &mut Vec<Seen>) -> bool {
             continue;
         }
         let (schedtick, switches) = (p.schedtick(), p.switches());
+        let ring_stands = s.ring_stands(p.runq.ring_head(), now);
         if s.switches != switches || s.when == 0 {
-            if s.schedtick != schedtick || s.when == 0 {
-                s.slice_since = now;
-            } else if now - s.slice_since >= slice_ns() {
+            let new_slice = s.schedtick != schedtick || s.when == 0;
+            let over = ring_stands || !new_slice && now - s.slice_since >= slice_ns();
+            if over {
                 p.preempt();
+            }
+            if over || new_slice {
                 s.slice_since = now;
             }
-            *s = Seen { schedtick, slice_since: s.slice_since, switches, when: now, syscall: false };
+            *s = Seen { schedtick, switches, when: now, syscall: false, ..*s };
             continue;
         }
         let Some(m) = M::of_raw(p.m_raw()) else { continue };

@@ -11,6 +11,7 @@
 //! ```
 //!
 //! **Uniform.** A random permutation is walked until the first ready case: each ready case is first with the same chance.
+//! The sudogs enter their queues in the same order: of several cases at one channel a waker finds each first alike.
 //!
 //! **No deadlock.** Every select locks in the same order, and everything else locks one channel at a time. A channel in
 //! several cases is locked once: its cases are neighbours in lockorder.
@@ -193,7 +194,7 @@ pub(crate) unsafe fn selectgo(cases: &[Scase<'_>], s: Scratch<'_>, block: Block)
         let deadline = cases.iter().fold(deadline, |d, case| earlier(d, due(case)));
         let w = park::current();
         let ticket = w.open_ticket();
-        for &i in locks.lockorder {
+        for &i in pollorder {
             let case = &cases[i as usize];
             let Some(c) = case.hchan() else { continue };
             let sg = s.sudogs[i as usize].write(Sudog::new(w, Some(ticket), true, case.elem));

@@ -42,7 +42,8 @@ pub enum Conn {
 }
 
 /// Connects to `addr` on `network`: `tcp`, `tcp4`, `tcp6`, `udp`, `udp4`, `udp6` with `host:port`, `unix`, `unixgram`
-/// with a path. Parks, also while a name is looked up; never blocks a P for that.
+/// with a path. Without a host (`:80`), or with one that stands for any (`0.0.0.0`, `[::]`), this machine is meant. An IPv4
+/// address that is written as one of IPv6 counts as IPv4. Parks, also while a name is looked up; never blocks a P for that.
 ///
 /// # Errors
 /// `InvalidInput` for a network that there is not, or a name without an address of that network; else the error of the
@@ -81,7 +82,14 @@ pub fn dial(network: &str, addr: &str) -> io::Result<Conn> {
         "tcp6" | "udp6" => SocketAddr::is_ipv6,
         _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("unknown network {network}"))),
     };
-    let mut addrs = lookup(addr)?;
+    let mut addrs = if addr.starts_with(':') { lookup(&format!("0.0.0.0{addr}"))? } else { lookup(addr)? };
+    for a in &mut addrs {
+        a.set_ip(match a.ip().to_canonical() {
+            ip if !ip.is_unspecified() => ip,
+            _ if network.ends_with('6') => Ipv6Addr::LOCALHOST.into(),
+            _ => Ipv4Addr::LOCALHOST.into(),
+        });
+    }
     addrs.retain(wanted);
     if network.starts_with("tcp") {
         return TcpStream::connect(&addrs[..]).map(Conn::Tcp);

@@ -400,4 +400,23 @@ mod tests {
             assert!(m.load().is_over());
         }
     }
+
+    #[test]
+    fn one_user_too_many_panics_and_says_so() {
+        let m = FdMutex::new();
+        // As many as fit, in one step; then one by one.
+        m.state.store(REFS - 2 * REF, Ordering::Relaxed);
+        m.incref().unwrap();
+        m.rwlock(Mode::Read).unwrap();
+        type Taking = fn(&FdMutex) -> Result<(), Closed>;
+        let ways: [Taking; 3] = [FdMutex::incref, |m| m.rwlock(Mode::Write), FdMutex::incref_and_close];
+        for taking in ways {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| taking(&m))).unwrap_err();
+            assert!(panic.downcast_ref::<&str>().unwrap().contains("too many operations at once"));
+        }
+        // Nothing has come of it.
+        assert_eq!(m.load().0, REFS | RLOCK);
+        assert_eq!(m.rwunlock(Mode::Read), After::Nothing);
+        m.incref().unwrap();
+    }
 }

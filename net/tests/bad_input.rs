@@ -113,6 +113,38 @@ fn the_first_socket_of_a_process_may_fail_and_the_next_one_work() {
 }
 
 #[test]
+fn a_name_that_is_dialled_on_the_last_descriptors_fails_or_is_reached() {
+    if !alone("a_name_that_is_dialled_on_the_last_descriptors_fails_or_is_reached") {
+        return;
+    }
+    run(|| {
+        let l = TcpListener::bind("127.0.0.1:0").unwrap();
+        let name = format!("localhost:{}", l.local_addr().unwrap().port());
+        // What the resolver makes once is made.
+        drop((dial("tcp", &name).unwrap(), l.accept().unwrap()));
+        let before = descriptors();
+        let mut reached = 0;
+        // The resolver needs some, one after the other, and so do the sockets: each may be the one that is not there.
+        for left in 0..8 {
+            let hoarded = hoard(left);
+            let tcp = dial("tcp", &name);
+            let udp = dial("udp", &name);
+            let found = lookup_host(&name).map(Iterator::count);
+            drop(hoarded);
+            if let Ok(mut tcp) = tcp {
+                reached += 1;
+                tcp.write_all(b"x").unwrap();
+                l.accept().unwrap().0.read_exact(&mut [0]).unwrap();
+            }
+            drop(udp);
+            assert!(found.is_err() || found.is_ok_and(|n| n > 0));
+            assert_eq!(descriptors(), before, "{left} left");
+        }
+        assert!(reached > 0, "enough in the end");
+    });
+}
+
+#[test]
 fn a_copy_without_descriptors_for_a_pipe_goes_the_plain_way() {
     if !alone("a_copy_without_descriptors_for_a_pipe_goes_the_plain_way") {
         return;

@@ -1,5 +1,5 @@
 //! Copying between sockets, and from files: every byte arrives, whichever way it takes.
-use gosched_net::{CopyStream, TcpListener, TcpStream, UnixStream, copy, send_file};
+use gosched_net::{Conn, CopyStream, TcpListener, TcpStream, UnixDatagram, UnixStream, copy, send_file};
 use gosched_runtime::{scope, spawn};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -152,6 +152,43 @@ fn close_ends_a_copy_that_is_parked_on_its_source() {
     });
 }
 
+#[test]
+fn a_copy_from_or_to_what_is_closed_already_is_an_error() {
+    run(|| {
+        let aborted =
+            |r: std::io::Result<u64>| assert_eq!(r.unwrap_err().kind(), ErrorKind::ConnectionAborted);
+        for (source, sink) in [(true, false), (false, true), (true, true)] {
+            let ((mut c, a), (b, mut d)) = (tcp(), tcp());
+            c.write_all(b"there is something").unwrap();
+            source.then(|| a.close().unwrap());
+            sink.then(|| b.close().unwrap());
+            aborted(copy(&a, &b));
+            if !sink {
+                // What is open is as good as before.
+                (&b).write_all(b"bye").unwrap();
+                d.read_exact(&mut [0; 3]).unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn datagrams_as_large_as_the_buffer_are_copied_whole() {
+    run(|| {
+        let ((a, b), (c, mut d)) = (UnixDatagram::pair().unwrap(), tcp());
+        let sent: Vec<u8> = (0..65_536u32).map(|i| (i % 251) as u8).collect();
+        // As large as the buffer, which is when a stream would be spliced from then on.
+        a.send(&sent).unwrap();
+        a.send(b"small").unwrap();
+        let copying = spawn(move || copy(&Conn::from(b), &Conn::from(c)));
+        let mut got = vec![0; 65_541];
+        d.read_exact(&mut got).unwrap();
+        assert!(got[..65_536] == sent && &got[65_536..] == b"small");
+        a.send(b"").unwrap(); // the end, for a reader
+        assert_eq!(copying.join().unwrap().unwrap(), 65_541);
+    });
+}
+
 fn temporary(len: u64) -> File {
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let n = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -206,5 +243,71 @@ fn what_sendfile_refuses_is_read_and_written() {
         assert_eq!(n, 6);
         // An offset beyond all files.
         assert!(send_file(&file, &out, u64::MAX, 1).is_err());
+    });
+}
+
+#[test]
+fn a_file_is_sent_from_beyond_four_gibibytes() {
+    run(|| {
+        let file = temporary(0);
+        let far = (1 << 32) + 12_345;
+        file.write_all_at(b"far away", far).unwrap();
+        let (out, mut inbound) = tcp();
+        // And past two pieces of it, with nothing before but a hole.
+        assert_eq!(send_file(&file, &out, far, u64::MAX).unwrap(), 8);
+        let mut got = [0; 8];
+        inbound.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"far away");
+        let hole = 9_000_000;
+        let reading = spawn(move || {
+            let mut got = vec![1; hole + 8];
+            inbound.read_exact(&mut got).unwrap();
+            assert!(got[..hole].iter().all(|&b| b == 0) && &got[hole..] == b"far away");
+        });
+        assert_eq!(send_file(&file, &out, far - hole as u64, u64::MAX).unwrap(), hole as u64 + 8);
+        reading.join().unwrap();
+    });
+}
+
+#[test]
+fn a_passed_deadline_sends_nothing_of_a_file() {
+    run(|| {
+        let file = temporary(500_000);
+        let (out, mut inbound) = tcp();
+        out.set_write_deadline(Some(Instant::now())).unwrap();
+        for _ in 0..2 {
+            assert_eq!(send_file(&file, &out, 0, u64::MAX).unwrap_err().kind(), ErrorKind::TimedOut);
+        }
+        // Nor of a stream.
+        let (mut c, a) = tcp();
+        c.write_all(b"data").unwrap();
+        assert_eq!(copy(&a, &out).unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(out);
+        let mut got = Vec::new();
+        inbound.read_to_end(&mut got).unwrap();
+        assert!(got.is_empty());
+    });
+}
+
+#[test]
+fn a_file_that_nobody_takes_parks_until_a_deadline_or_close() {
+    run(|| {
+        for closing in [false, true] {
+            let file = temporary(0);
+            file.set_len(1 << 30).unwrap(); // a hole
+            let (out, _kept) = tcp();
+            let handle = out.try_clone().unwrap();
+            let sending = spawn(move || send_file(&file, &out, 0, u64::MAX));
+            gosched_runtime::sleep(Duration::from_millis(5));
+            assert!(!sending.is_finished());
+            let kind = if closing {
+                handle.close().unwrap();
+                ErrorKind::ConnectionAborted
+            } else {
+                handle.set_write_deadline(Some(Instant::now())).unwrap();
+                ErrorKind::TimedOut
+            };
+            assert_eq!(sending.join().unwrap().unwrap_err().kind(), kind);
+        }
     });
 }

@@ -227,6 +227,46 @@ fn an_unchanged_mode_parks_too() {
 }
 
 #[test]
+fn close_ends_a_call_on_a_descriptor_in_blocking_mode() {
+    run(|| {
+        for round in 0..30 {
+            let (r, _w) = std::io::pipe().unwrap();
+            let r = Arc::new(PollFd::new_blocking(r).unwrap());
+            let reading = {
+                let r = r.clone();
+                spawn(move || (&*r).read(&mut [0; 8]))
+            };
+            if round % 2 == 0 {
+                settle();
+            }
+            r.close().unwrap();
+            assert_closed(reading.join().unwrap());
+        }
+    });
+}
+
+#[test]
+fn special_files_are_read_by_several_at_once() {
+    run(|| {
+        let all: Vec<_> = ["/dev/null", "/proc/stat", "/proc/self/status"]
+            .into_iter()
+            .filter(|path| File::open(path).is_ok())
+            .flat_map(|path| [path; 4])
+            .map(|path| {
+                spawn(move || {
+                    for _ in 0..50 {
+                        let mut text = String::new();
+                        PollFd::new(File::open(path).unwrap()).unwrap().read_to_string(&mut text).unwrap();
+                        assert_eq!(text.is_empty(), path == "/dev/null");
+                    }
+                })
+            })
+            .collect();
+        all.into_iter().for_each(|r| r.join().unwrap());
+    });
+}
+
+#[test]
 fn a_file_needs_no_waiting_and_says_so() {
     run(|| {
         let file = PollFd::new(File::open("Cargo.toml").unwrap()).unwrap();

@@ -5,23 +5,7 @@ use gosched_net::{UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use std::io::{ErrorKind, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net as su;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-/// A path of its own for each test, removed at the end.
-struct Place(PathBuf);
-impl Place {
-    fn new(name: &str) -> Place {
-        let p = std::env::temp_dir().join(format!("gosched-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_file(&p);
-        Place(p)
-    }
-}
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 #[test]
 fn udp_datagrams_come_with_their_sender() {

@@ -188,6 +188,7 @@ fn a_signal_that_meets_a_stop_is_received_or_does_what_it_does_by_default() {
             assert_eq!(libc::kill(pid, libc::SIGCONT), 0);
         }
     }
+    assert!(child.wait().is_err(), "it has been waited for");
     let mut text = String::new();
     std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut text).unwrap();
     assert!(text.contains(&format!("<{stops}>")), "{stops} times stopped, else not received: {text}");

@@ -1,10 +1,11 @@
-//! What the tests share: a thread that drives the poller where no scheduler does, and ways to wait without guessing.
+//! What the tests share: a thread that drives the poller where no scheduler does, a run of the scheduler where one shall,
+//! and ways to wait without guessing.
 #![allow(dead_code)]
 
 use gosched_runtime::poller::{PollWait, ReadyList};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, Once};
+use std::sync::{Mutex, MutexGuard, Once, mpsc};
 use std::time::{Duration, Instant};
 
 use gosched_net::{TcpListener, TcpStream};
@@ -79,4 +80,74 @@ impl Rng {
 /// How many rounds a stress test makes: `STRESS=10` for ten times as many.
 pub fn rounds(n: usize) -> usize {
     n * std::env::var("STRESS").ok().and_then(|s| s.parse::<usize>().ok()).unwrap_or(1)
+}
+
+// ------------------------------------------------------------------------------------------------ on goroutines
+
+/// How long a test may take before it counts as hanging. It decides nothing else.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Runs `main` as a goroutine; fails the test where it has not ended in time. `drive` and what uses it are for tests
+/// without a scheduler.
+#[track_caller]
+pub fn run<T: Send + 'static>(main: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tx, rx) = mpsc::channel();
+    let t = std::thread::spawn(move || {
+        // SAFETY: no goroutine of these tests keeps a borrow of a thread-local, or a value tied to a thread, while it
+        // parks.
+        let r = unsafe { gosched_runtime::run(main) };
+        let _ = tx.send(());
+        r
+    });
+    match rx.recv_timeout(PATIENCE) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        _ => t.join().unwrap_or_else(|e| std::panic::resume_unwind(e)),
+    }
+}
+
+/// Gives other goroutines time to park. Tests that use it are right without, only weaker.
+pub fn settle() {
+    (0..100).for_each(|_| gosched_runtime::yield_now());
+}
+
+/// As [`pair`], for goroutines.
+pub fn connected() -> (TcpStream, TcpStream) {
+    let l = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(l.local_addr().unwrap()).unwrap();
+    (client, l.accept().unwrap().0)
+}
+
+/// An address at which nobody listens, and nobody can while the socket is kept.
+pub fn nobody(ip: &str) -> (socket2::Socket, SocketAddr) {
+    taken(SocketAddr::new(ip.parse().unwrap(), 0)).unwrap()
+}
+
+/// This address, taken and not listened at.
+pub fn taken(addr: SocketAddr) -> io::Result<(socket2::Socket, SocketAddr)> {
+    let s = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
+    s.bind(&addr.into())?;
+    let addr = s.local_addr()?.as_socket().unwrap();
+    Ok((s, addr))
+}
+
+#[track_caller]
+pub fn assert_timed_out<T: std::fmt::Debug>(r: io::Result<T>) {
+    assert_eq!(r.unwrap_err().kind(), io::ErrorKind::TimedOut);
+}
+
+/// A path of its own for each, removed at the end.
+pub struct Place(pub std::path::PathBuf);
+
+impl Place {
+    pub fn new(name: &str) -> Place {
+        let p = std::env::temp_dir().join(format!("gosched-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_file(&p);
+        Place(p)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }

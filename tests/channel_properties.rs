@@ -7,10 +7,14 @@
 //!               memory, extended by joint steps of two operations
 //!   invariants.rs  what can be seen without a search, for bigger programs
 //! ```
+//! They run on the scheduler, as goroutines and threads; on threads alone; and in worlds of `gosched_testing`, where the
+//! order in which goroutines run is chosen: by the dice for small programs, all there are (with two preemptions) for tiny
+//! ones. There the schedule that led to a failure is part of its report.
+//!
 //! The specification and the checker are themselves put to the test: crossbeam-channel's histories must be accepted;
 //! histories by hand (handmade.rs) and channels with a planted fault (planted.rs) must be rejected.
 //!
-//! `GOSCHED_CASES=100000` sets how many programs each test runs. `GOSCHED_PROGRAMS=N` is the seed of the programs (not of
+//! `GOSCHED_CASES=100000` sets how often each test runs a program. `GOSCHED_PROGRAMS=N` is the seed of the programs (not of
 //! what the scheduler makes of them); a failure tells its own. A failure need not come again with the same program, so
 //! while one is made smaller, each candidate is run many times.
 
@@ -30,7 +34,7 @@ mod properties {
 }
 
 use common::{patience, rt};
-use gosched_testing as testing;
+use gosched::testing;
 use properties::channels::{Channels, Ours, PANICS, Theirs};
 use properties::check::{MOST, linearize};
 use properties::history::Outcome::*;
@@ -41,13 +45,16 @@ use properties::program::{BIG, COMMON, Dir, On, Op, Plan, Program, SMALL, Shape,
 use properties::run::{Body, Join, Run, World, run_program};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many programs: `GOSCHED_CASES`, else few enough for every day.
-fn cases(usual: u32) -> u32 {
-    std::env::var("GOSCHED_CASES").ok().and_then(|s| s.parse().ok()).unwrap_or(usual)
+/// How many programs, each of which runs under so many schedules: `GOSCHED_CASES` runs in all, else few enough for every
+/// day.
+fn cases(usual: u32, schedules: u32) -> u32 {
+    let runs: Option<u32> = std::env::var("GOSCHED_CASES").ok().and_then(|s| s.parse().ok());
+    runs.map_or(usual, |n| n.div_ceil(schedules))
 }
 
 /// The panics of channels are part of the programs.
@@ -104,7 +111,7 @@ fn on_threads<C: Channels>(plan: &Plan, patience: Duration) -> Run {
 
 /// All are goroutines of a world of `gosched_testing`, and there the clock stands still while anybody can run. So after a
 /// pause everybody is parked, and no time is lost.
-fn in_a_world(plan: &Plan) -> Run {
+fn in_a_world<C: Channels>(plan: &Plan) -> Run {
     let spawn = |_: On, body: Body| -> Join {
         let g = gosched::spawn(body);
         Box::new(|| g.join())
@@ -112,16 +119,20 @@ fn in_a_world(plan: &Plan) -> Run {
     let pause = |_| gosched::time::sleep(Duration::from_secs(1));
     // More than one only where timers are late.
     let patience = (Duration::ZERO, 1000);
-    run_program::<Ours>(plan, &World { spawn: &spawn, pause: &pause, patience, rush: 0 })
+    run_program::<C>(plan, &World { spawn: &spawn, pause: &pause, patience, rush: 0 })
 }
 
 /// Runs a program under many schedules; gives all of it, or the first that is wrong, with the schedule.
-fn under_schedules(config: testing::Config, plan: &Plan, wrong: impl Fn(&Run) -> bool) -> Vec<Run> {
+fn under_schedules<C: Channels>(
+    config: testing::Config,
+    plan: &Plan,
+    wrong: impl Fn(&Run) -> bool,
+) -> Vec<Run> {
     // They are judged outside: a search needs more stack than goroutines have.
     let runs = Arc::new(Mutex::new(Vec::new()));
     let (into, theirs) = (runs.clone(), plan.clone());
     let program = move || {
-        let run = in_a_world(&theirs);
+        let run = in_a_world::<C>(&theirs);
         into.lock().expect("nobody panics with it").push(run);
     };
     let ended = testing::try_explore(config.clone(), program);
@@ -132,7 +143,8 @@ fn under_schedules(config: testing::Config, plan: &Plan, wrong: impl Fn(&Run) ->
     if let Some(bad) = runs.iter().position(wrong) {
         // The same again, to see how it came to that.
         let (history, theirs) = (runs[bad].history.to_string(), plan.clone());
-        let program = move || assert!(in_a_world(&theirs).history.to_string() != history, "this is wrong");
+        let program =
+            move || assert!(in_a_world::<C>(&theirs).history.to_string() != history, "this is wrong");
         let how = testing::try_explore(config, program).err();
         let how = how.map_or("it did not come again".into(), |e| e.to_string());
         runs[bad].wrong.push(format!("schedule {bad}: {how}"));
@@ -187,7 +199,7 @@ struct Effort(u32, usize);
 /// For a failure that may come seldom.
 const ALL: Effort = Effort(2000, 200);
 /// Where the schedules are chosen, and the same each time.
-const EACH: Effort = Effort(2000, 3);
+const EACH: Effort = Effort(2000, 1);
 /// Where it comes easily, and who reads it has seen enough.
 const LITTLE: Effort = Effort(40, 5);
 
@@ -198,11 +210,19 @@ fn explore<R: IntoIterator<Item = Run>>(
     run: impl Fn(&Plan) -> R,
     wrong: impl Fn(&Run, &Counts) -> Vec<String>,
 ) -> Result<Counts, Failure> {
+    let seed = std::env::var("GOSCHED_PROGRAMS").ok().and_then(|s| s.parse().ok());
+    explore_from(seed.unwrap_or_else(rand_seed), (cases, effort), shape, run, wrong)
+}
+
+/// The same programs each time.
+fn explore_from<R: IntoIterator<Item = Run>>(
+    seed: u64,
+    (cases, effort): (u32, Effort),
+    shape: Shape,
+    run: impl Fn(&Plan) -> R,
+    wrong: impl Fn(&Run, &Counts) -> Vec<String>,
+) -> Result<Counts, Failure> {
     quieten();
-    let seed = match std::env::var("GOSCHED_PROGRAMS").ok().and_then(|s| s.parse().ok()) {
-        Some(seed) => seed,
-        None => rand_seed(),
-    };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&u64::to_le_bytes(seed));
     let mut config =
@@ -245,8 +265,14 @@ fn once(run: impl Fn(&Plan) -> Run) -> impl Fn(&Plan) -> [Run; 1] {
     move |plan| [run(plan)]
 }
 
+/// A seed for the schedules of a program: others for each program, the same whenever that one comes again.
+fn its_own(plan: &Plan, dice: u64) -> u64 {
+    let mut h = DefaultHasher::new();
+    (plan.to_string(), dice).hash(&mut h);
+    h.finish()
+}
+
 fn rand_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0)
 }
 
@@ -267,23 +293,24 @@ fn holds(what: &str, result: Result<Counts, Failure>) {
 
 #[test]
 fn small_programs_are_linearizable() {
-    holds("small", explore((cases(400), ALL), SMALL, once(on_the_scheduler::<Ours>), verdict));
+    holds("small", explore((cases(400, 1), ALL), SMALL, once(on_the_scheduler::<Ours>), verdict));
 }
 
 #[test]
 fn big_programs_keep_the_invariants() {
-    holds("big", explore((cases(60), ALL), BIG, once(on_the_scheduler::<Ours>), verdict));
+    holds("big", explore((cases(60, 1), ALL), BIG, once(on_the_scheduler::<Ours>), verdict));
 }
 
 /// Whatever order they run in: so many by the dice, timers late or not.
 #[test]
 fn schedules_by_the_dice_are_linearizable() {
+    let dice = rand_seed();
     let run = |plan: &Plan| {
         let late = plan.values.is_multiple_of(2);
-        let config = testing::Config::new().iterations(10).late_timers(late).seed(rand_seed());
-        under_schedules(config, plan, |run| !verdict(run, &Counts::default()).is_empty())
+        let config = testing::Config::new().iterations(10).late_timers(late).seed(its_own(plan, dice));
+        under_schedules::<Ours>(config, plan, |run| !verdict(run, &Counts::default()).is_empty())
     };
-    holds("dice", explore((cases(20), EACH), SMALL, run, verdict));
+    holds("dice", explore((cases(20, 10), EACH), SMALL, run, verdict));
 }
 
 /// All orders that there are with at most two preemptions; of tiny programs.
@@ -292,22 +319,25 @@ fn all_schedules_of_tiny_programs_are_linearizable() {
     let run = |plan: &Plan| {
         let strategy = testing::Strategy::Exhaustive { preemptions: 2 };
         let config = testing::Config::new().iterations(200).strategy(strategy);
-        under_schedules(config, plan, |run| !verdict(run, &Counts::default()).is_empty())
+        under_schedules::<Ours>(config, plan, |run| !verdict(run, &Counts::default()).is_empty())
     };
-    holds("all", explore((cases(8), EACH), TINY, run, verdict));
+    holds("all", explore((cases(8, 200), EACH), TINY, run, verdict));
 }
 
 /// Channels need no scheduler.
 #[test]
 fn small_programs_on_threads_are_linearizable() {
-    holds("threads", explore((cases(60), ALL), SMALL, once(|p| on_threads::<Ours>(p, patience())), verdict));
+    holds(
+        "threads",
+        explore((cases(60, 1), ALL), SMALL, once(|p| on_threads::<Ours>(p, patience())), verdict),
+    );
 }
 
 #[test]
 fn crossbeam_satisfies_the_same_specification() {
     holds(
         "crossbeam",
-        explore((cases(60), ALL), COMMON, once(|p| on_threads::<Theirs>(p, patience())), verdict),
+        explore((cases(60, 1), ALL), COMMON, once(|p| on_threads::<Theirs>(p, patience())), verdict),
     );
 }
 
@@ -388,14 +418,20 @@ fn who_sleeps_outside_the_queues_is_found() {
     assert!(on_threads::<Ours>(&plan, patience()).wrong.is_empty());
 }
 
-/// A failure that comes often must be told in a few lines.
+/// A failure must be told in a few lines. The programs are the same each time, and each has one schedule, so that it fails
+/// always or never: how small it gets does not depend on the machine.
 #[test]
 fn a_failure_is_made_small() {
-    let few = (2000, Effort(2000, 20));
-    let run = once(on_the_scheduler::<Planted<{ planted::DUPLICATES }>>);
-    let failure = explore(few, SMALL, run, by_search).err().expect("a channel that duplicates is found");
-    // The least is one send, that the harness receives twice.
-    assert!(failure.calls <= 6, "{}", failure.report);
+    let run = |plan: &Plan| {
+        let config = testing::Config::new().iterations(1).seed(7);
+        under_schedules::<Planted<{ planted::DUPLICATES }>>(config, plan, |_| false)
+    };
+    for seed in 1..=3 {
+        let failure = explore_from(seed, (2000, EACH), SMALL, run, by_search);
+        let failure = failure.err().expect("a channel that duplicates is found");
+        // The least is one send, that the harness receives twice; what is made smaller has up to thirty.
+        assert!(failure.calls <= 6, "{}", failure.report);
+    }
 }
 
 /// The checker must not be what limits the programs.

@@ -214,8 +214,11 @@ fn op(shape: Shape) -> BoxedStrategy<Op> {
         // send or send_checked
         form: if checked { Form::Checked } else { Form::Plain },
     });
-    let select = (vec((dir(), chan()), 1..=4), wait(), any::<bool>()).prop_map(|(arms, wait, list)| {
-        Op::Comm { arms, wait, form: if list { Form::List } else { Form::Macro } }
+    let form = prop_oneof![4 => Just(Form::Macro), 3 => Just(Form::List), 2 => Just(Form::Lazy)];
+    let select = (vec((dir(), chan()), 1..=4), wait(), form).prop_map(|(arms, wait, form)| Op::Comm {
+        arms,
+        wait,
+        form,
     });
     prop_oneof![
         20 => single,

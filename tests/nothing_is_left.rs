@@ -1,12 +1,13 @@
-//! What has come and gone takes no memory: function timers, children of a long-lived context. Alone in its process, for
+//! What has come and gone takes no memory: function timers, clocks, children of a long-lived context. Alone in its process, for
 //! it measures it.
 
 mod common;
 use common::*;
 
+use gosched::chan::select;
 use gosched::context::Context;
 use gosched::sync::WaitGroup;
-use gosched::time::after_func;
+use gosched::time::{Ticker, Timer, after, after_func, tick};
 use gosched::yield_now;
 use std::time::Duration;
 
@@ -38,6 +39,30 @@ fn nothing_is_left() {
             let big = [0u64; 16];
             let t = after_func(HOUR, move || assert_eq!(big[0], 1));
             assert!(t.reset(HOUR * 2) && t.reset(Duration::MAX) && t.reset(HOUR) && t.stop());
+        });
+
+        leaves_nothing("clocks dropped", |_| {
+            drop((after(HOUR), tick(HOUR), Timer::new(HOUR), Ticker::new(HOUR)));
+            assert!(Timer::new(Duration::ZERO).stop());
+            Ticker::new(HOUR).stop();
+        });
+
+        let due = after(Duration::ZERO);
+        leaves_nothing("clocks that a select left", |_| {
+            select! {
+                recv(after(HOUR)) -> _ => unreachable!(),
+                recv(Ticker::new(HOUR).receiver()) -> _ => unreachable!(),
+                recv(due) -> _ => {},
+                default => {}
+            }
+        });
+        let ready = tick(Duration::from_nanos(1));
+        leaves_nothing("clocks that were waited for, and left", |_| {
+            select! {
+                recv(after(HOUR)) -> _ => unreachable!(),
+                recv(Ticker::new(HOUR).receiver()) -> _ => unreachable!(),
+                recv(ready) -> _ => {},
+            }
         });
 
         let wg = WaitGroup::new();

@@ -4,10 +4,10 @@ use common::*;
 use gosched::chan::{Chan, select};
 use gosched::net::{PollFd, TcpListener, TcpStream, UnixStream, copy, send_file};
 use gosched::process::{Command, Stdio};
-use gosched::signal::{self, SIGUSR1, Signal};
-use gosched::{fs, io, spawn};
+use gosched::signal::{self, SIGUSR1, SIGUSR2, Signal};
+use gosched::{fs, io, spawn, time};
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_signal_is_one_case_of_a_select() {
@@ -24,6 +24,49 @@ fn a_signal_is_one_case_of_a_select() {
             default(Duration::from_secs(60)) => None,
         };
         assert_eq!(got, Some(SIGUSR1));
+        signal::stop(&signals);
+    });
+}
+
+/// Signals interrupt the system calls in which idle threads wait for the next timer. No sleep gets shorter by that.
+#[test]
+fn signals_cut_no_sleep_short() {
+    rt(|| {
+        let signals = signal::notify(&[SIGUSR2]);
+        let stop = Chan::<()>::new(0);
+        let (over, from) = (stop.clone(), signals.clone());
+        let storm = spawn(move || {
+            let mut sent = 0;
+            while select! { recv(over) -> _ => false, default(Duration::from_micros(300)) => true } {
+                signal::raise(SIGUSR2).unwrap();
+                sent += 1;
+                from.try_iter().for_each(drop);
+            }
+            sent
+        });
+        let gs: Vec<_> = (1..=8u64)
+            .map(|i| {
+                spawn(move || {
+                    let d = Duration::from_millis(i * 5);
+                    let nobody = Chan::<()>::new(0);
+                    for _ in 0..3 {
+                        let start = Instant::now();
+                        time::sleep(d);
+                        assert!(start.elapsed() >= d);
+                        let start = Instant::now();
+                        assert!(nobody.recv_timeout(d).is_err());
+                        assert!(start.elapsed() >= d);
+                    }
+                })
+            })
+            .collect();
+        let start = Instant::now();
+        let d = Duration::from_millis(40);
+        std::thread::spawn(move || time::sleep(d)).join().unwrap();
+        assert!(start.elapsed() >= d);
+        gs.into_iter().for_each(|g| g.join().unwrap());
+        stop.close();
+        assert!(storm.join().unwrap() > 0);
         signal::stop(&signals);
     });
 }

@@ -40,6 +40,19 @@ fn the_end_of_time_does_not_come() {
 }
 
 #[test]
+fn a_period_beyond_the_end_of_the_clock_comes_once() {
+    for period in [Duration::MAX, Duration::from_secs(i64::MAX as u64)] {
+        let t = TimerChan::new(Duration::ZERO, Some(period));
+        assert!(t.receiver().recv().is_some());
+        assert_eq!(t.receiver().recv_timeout(3 * MS), Err(RecvTimeoutError::Timeout));
+        // Others are not disturbed, and it can be set anew.
+        assert!(after(MS).recv().is_some());
+        t.reset(Duration::ZERO, Some(MS));
+        assert!(t.receiver().recv().is_some() && t.receiver().recv().is_some());
+    }
+}
+
+#[test]
 fn ticks_do_not_drift_and_do_not_queue() {
     let start = Instant::now();
     let r = tick(2 * MS);

@@ -345,7 +345,7 @@ pub(crate) fn waiting(word: &AtomicU32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rand::cheaprandn;
+    use crate::hook::cheaprandn;
     use std::collections::{BTreeMap, VecDeque};
     use std::sync::{Arc, Mutex as StdMutex};
     use std::thread;

@@ -1,7 +1,7 @@
 //! GOMAXPROCS changes at run time, in both directions, while everything runs; nothing is lost, nobody is stuck.
 
 use gosched_runtime::sync::WaitGroup;
-use gosched_runtime::{gomaxprocs, run, set_gomaxprocs, sleep, spawn, yield_now};
+use gosched_runtime::{go, gomaxprocs, run, set_gomaxprocs, sleep, spawn, yield_now};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use std::time::Duration;
@@ -83,6 +83,66 @@ fn timers_survive_the_retirement_of_their_p() {
             set_gomaxprocs(1);
             hs.into_iter().for_each(|h| h.join().unwrap());
             set_gomaxprocs(2);
+        })
+    };
+}
+
+/// Goroutines of which each starts the next one and ends, while GOMAXPROCS is set again and again, also to what it is.
+#[test]
+fn chains_of_goroutines_are_not_cut_when_it_changes() {
+    fn link(stop: Arc<AtomicBool>, ended: WaitGroup) {
+        if stop.load(SeqCst) {
+            ended.done();
+        } else {
+            go(|| link(stop, ended));
+        }
+    }
+    let _one = ONE_AT_A_TIME.lock().unwrap();
+    // SAFETY: as above.
+    unsafe {
+        run(|| {
+            let (stop, ended, first) = (Arc::new(AtomicBool::new(false)), WaitGroup::new(), gomaxprocs());
+            ended.add(50);
+            for _ in 0..50 {
+                let (stop, ended) = (stop.clone(), ended.clone());
+                go(|| link(stop, ended));
+            }
+            let set = spawn(|| (0..1_000).for_each(|_| assert!(set_gomaxprocs(3) <= 1024)));
+            (0..300).for_each(|i| _ = set_gomaxprocs(1 + i % 4));
+            set.join().unwrap();
+            for i in 0..100 {
+                set_gomaxprocs(1 + i * 3 % 8);
+                sleep(Duration::from_micros(200)); // those that are too many are put away
+            }
+            stop.store(true, SeqCst);
+            ended.wait();
+            set_gomaxprocs(first);
+        })
+    };
+}
+
+/// The largest number there is, and more than that; from one to all and back.
+#[test]
+fn as_many_as_there_can_be() {
+    let _one = ONE_AT_A_TIME.lock().unwrap();
+    // SAFETY: as above.
+    unsafe {
+        run(|| {
+            let first = gomaxprocs();
+            for (n, got) in [(1, 1), (1024, 1024), (usize::MAX, 1024), (1, 1), (1025, 1024)] {
+                set_gomaxprocs(n);
+                assert_eq!(gomaxprocs(), got);
+                let hs: Vec<_> = (0..500)
+                    .map(|i| {
+                        spawn(move || {
+                            yield_now();
+                            i
+                        })
+                    })
+                    .collect();
+                assert_eq!(hs.into_iter().map(|h| h.join().unwrap()).sum::<usize>(), 499 * 500 / 2);
+            }
+            set_gomaxprocs(first);
         })
     };
 }

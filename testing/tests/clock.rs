@@ -209,7 +209,7 @@ fn a_channel_may_outlive_worlds_that_failed_on_it() {
 
 #[test]
 fn the_same_choices_give_the_same_run() {
-    let run = |seed| {
+    fn run(seed: u64) -> Vec<String> {
         let lines = Arc::new(std::sync::Mutex::new(Vec::new()));
         let out = lines.clone();
         explore(Config::new().iterations(30).seed(seed), move || {
@@ -231,9 +231,8 @@ fn the_same_choices_give_the_same_run() {
                 out.lock().unwrap().push(line);
             }
         });
-        let lines = lines.lock().unwrap().clone();
-        lines
-    };
+        std::mem::take(&mut *lines.lock().unwrap())
+    }
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
 }

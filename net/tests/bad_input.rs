@@ -370,6 +370,7 @@ fn failures_leave_no_descriptors_behind() {
             assert!(PollFd::new(r.try_clone().unwrap()).is_ok());
             assert!(PollFd::new(&r).is_err());
         }
-        assert_eq!(descriptors(), before);
+        // (Sysmon has a file open now and then, perhaps when we began.)
+        eventually("nothing is left", || descriptors() <= before);
     });
 }

@@ -18,6 +18,10 @@
 //! Try first, park where the kernel says "later", try again (`run`). The word is reset *before* the system call, so an
 //! edge that comes after the call's look is still there when we come to park.
 //!
+//! Errors are made of errno, which each thread has its own of, and the thread may be another after a park. The compiler does
+//! not know that: it may ask once where errno is, at the head of the loop. So the call is made in a function of its own
+//! (`apart`), which cannot park.
+//!
 //! ## Drained: saving the read that only says "later"
 //! A TCP read that brings less than was asked for has emptied the socket's queue: it copies what there is and stops. So
 //! instead of asking once more, the next read parks straight away, unless the word is Ready. This loses nothing:
@@ -285,7 +289,7 @@ impl<S: AsFd> Fd<S> {
             self.park(pd, mode, &mut limit)?;
         }
         loop {
-            match op(&self.sock) {
+            match apart(|| op(&self.sock)) {
                 Ok(v) => {
                     if self.short_counts && short(&v) && pd.short_means_empty(mode) {
                         side.spent.store(true, Ordering::Relaxed);
@@ -331,7 +335,7 @@ impl<S: AsFd> Fd<S> {
         let pd = self.pd?;
         pd.prepare(mode)?;
         loop {
-            match op(&mut self.sock) {
+            match apart(|| op(&mut self.sock)) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.park(pd, mode, &mut None)?,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
@@ -344,7 +348,7 @@ impl<S: AsFd> Fd<S> {
     fn run_nonblocking<T>(&self, mut op: impl FnMut(&S) -> io::Result<T>) -> io::Result<T> {
         let _in_use = self.enter()?;
         loop {
-            match op(&self.sock) {
+            match apart(|| op(&self.sock)) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
             }
@@ -414,7 +418,7 @@ impl<S: AsFd> Fd<S> {
                 }
                 Err(e) => return Err(e.into()),
             }
-            if done(self.sock.as_fd())? {
+            if apart(|| done(self.sock.as_fd()))? {
                 return Ok(());
             }
         }
@@ -434,6 +438,12 @@ impl<S: AsFd> Drop for Fd<S> {
             self.unwatch(self.shown.load(Ordering::Relaxed));
         }
     }
+}
+
+/// A system call and what it leaves in errno: see the file's head.
+#[inline(never)]
+fn apart<T>(call: impl FnOnce() -> T) -> T {
+    call()
 }
 
 /// Makes the poller watch a descriptor.

@@ -155,6 +155,13 @@ pub fn syscall<F: FnOnce() -> R, R>(f: F) -> R {
     }
     // Relaxed: a hint for sysmon.
     let _announced = m::getg().map(|g| Announced(g, g.in_syscall.swap(true, Ordering::Relaxed)));
+    apart(f)
+}
+
+/// What `f` leaves in errno is this thread's, and the compiler may keep errno's address for all of a function: so `f` is in
+/// one in which nothing parks.
+#[inline(never)]
+fn apart<F: FnOnce() -> R, R>(f: F) -> R {
     f()
 }
 

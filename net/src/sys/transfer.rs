@@ -1,6 +1,7 @@
 //! Moving bytes between descriptors inside the kernel. Where a system cannot, `Unsupported` says so, and the caller takes
 //! the bytes through its own memory.
 
+use super::last_error;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -26,7 +27,7 @@ mod imp {
     use std::os::fd::FromRawFd;
 
     fn cvt(r: libc::ssize_t) -> io::Result<usize> {
-        usize::try_from(r).map_err(|_| io::Error::last_os_error())
+        usize::try_from(r).map_err(|_| last_error())
     }
 
     /// A new pipe that holds `size` bytes if the system lets it.
@@ -34,7 +35,7 @@ mod imp {
         let mut fds = [0; 2];
         // SAFETY: room for two descriptors.
         if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) } < 0 {
-            return Err(io::Error::last_os_error());
+            return Err(last_error());
         }
         // SAFETY: just made, and nobody else knows them.
         let (read, write) = unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) };

@@ -9,9 +9,16 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
+/// What the system call just made has left in errno. Never inlined: the compiler takes errno's address to be the same
+/// throughout a function, and on the far side of a park it is another thread's.
+#[inline(never)]
+pub(crate) fn last_error() -> io::Error {
+    io::Error::last_os_error()
+}
+
 /// -1 means errno.
 fn cvt(r: libc::ssize_t) -> io::Result<usize> {
-    usize::try_from(r).map_err(|_| io::Error::last_os_error())
+    usize::try_from(r).map_err(|_| last_error())
 }
 
 // ------------------------------------------------------------------------------------------------------ polling
@@ -74,7 +81,7 @@ pub(crate) fn ready_now(fd: BorrowedFd<'_>, write: bool) -> io::Result<()> {
         // An end or an error counts: the call itself will say which.
         1 => Ok(()),
         0 => Err(io::ErrorKind::WouldBlock.into()),
-        _ => Err(io::Error::last_os_error()),
+        _ => Err(last_error()),
     }
 }
 
@@ -200,7 +207,7 @@ pub(crate) fn accept(fd: RawFd) -> io::Result<(OwnedFd, SockAddr)> {
 unsafe fn accept_raw(fd: RawFd, addr: *mut libc::sockaddr, len: *mut libc::socklen_t) -> io::Result<RawFd> {
     // SAFETY: handed on.
     let r = unsafe { libc::accept4(fd, addr, len, libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) };
-    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(r) }
+    if r < 0 { Err(last_error()) } else { Ok(r) }
 }
 
 /// # Safety
@@ -216,7 +223,7 @@ unsafe fn accept_raw(fd: RawFd, addr: *mut libc::sockaddr, len: *mut libc::sockl
     // SAFETY: handed on.
     let r = unsafe { libc::accept(fd, addr, len) };
     if r < 0 {
-        return Err(io::Error::last_os_error());
+        return Err(last_error());
     }
     // SAFETY: accept has just made it; given away again below.
     let socket = socket2::Socket::from(unsafe { OwnedFd::from_raw_fd(r) });
@@ -283,7 +290,7 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, placeholder: BorrowedFd<'_>) -> io::Re
     loop {
         // SAFETY: both are open. Whoever borrows `fd` keeps an open descriptor.
         let r = unsafe { libc::dup3(placeholder.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) };
-        let e = io::Error::last_os_error();
+        let e = last_error();
         match e.raw_os_error() {
             _ if r >= 0 => return Ok(()),
             // EBUSY: a race with another thread's open, says dup(2).
@@ -297,7 +304,7 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, placeholder: BorrowedFd<'_>) -> io::Re
 pub(crate) fn replace(fd: BorrowedFd<'_>, placeholder: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: both are open. Whoever borrows `fd` keeps an open descriptor.
     if unsafe { libc::dup2(placeholder.as_raw_fd(), fd.as_raw_fd()) } < 0 {
-        return Err(io::Error::last_os_error());
+        return Err(last_error());
     }
     socket2::SockRef::from(&fd).set_cloexec(true)
 }

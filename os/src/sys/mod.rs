@@ -3,6 +3,13 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+/// What the system call just made has left in errno. Never inlined: the compiler takes errno's address to be the same
+/// throughout a function, and on the far side of a park it is another thread's.
+#[inline(never)]
+pub(crate) fn last_error() -> io::Error {
+    io::Error::last_os_error()
+}
+
 /// A descriptor that can be read from once the child has ended: `Unsupported` where the system has no such thing. The
 /// child must not have been waited for.
 pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
@@ -13,7 +20,7 @@ pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
         // SAFETY: plain numbers.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
         if fd < 0 {
-            return Err(io::Error::last_os_error());
+            return Err(last_error());
         }
         // SAFETY: just made, and nobody else knows it. A descriptor fits into an i32.
         Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
@@ -70,7 +77,7 @@ pub(crate) fn write_byte(fd: RawFd) {
 pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     // SAFETY: `buf` is writable for its length.
     let n = unsafe { libc::read(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
-    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    usize::try_from(n).map_err(|_| last_error())
 }
 
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -79,5 +86,5 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
         let flags = libc::fcntl(fd.as_raw_fd(), libc::F_GETFL);
         flags >= 0 && libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) >= 0
     };
-    if ok { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if ok { Ok(()) } else { Err(last_error()) }
 }

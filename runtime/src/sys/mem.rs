@@ -10,6 +10,13 @@
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+/// What the system call just made has left in errno. Never inlined: the compiler takes errno's address to be the same
+/// throughout a function, and on the far side of a park it is another thread's.
+#[inline(never)]
+fn last_error() -> io::Error {
+    io::Error::last_os_error()
+}
+
 /// The page size, in bytes.
 pub(crate) fn page_size() -> usize {
     // SAFETY: sysconf has no preconditions.
@@ -25,7 +32,7 @@ pub(crate) fn reserve(len: usize) -> io::Result<usize> {
     // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing that exists.
     let p = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
     if p == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
+        return Err(last_error());
     }
     // Huge pages would make a 4 KiB stack cost 2 MiB. Best effort: MAP_STACK does the same on new kernels.
     #[cfg(target_os = "linux")]
@@ -53,7 +60,7 @@ pub(crate) unsafe fn commit(addr: usize, len: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
     match unsafe { libc::mprotect(addr as *mut _, len, libc::PROT_READ | libc::PROT_WRITE) } {
         0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+        _ => Err(last_error()),
     }
 }
 
@@ -98,7 +105,7 @@ pub(crate) unsafe fn guard(first: usize, stride: usize, count: usize, len: usize
     for i in 0..count {
         // SAFETY: the caller's promise.
         if unsafe { libc::mprotect((first + i * stride) as *mut _, len, libc::PROT_NONE) } != 0 {
-            return Err(io::Error::last_os_error());
+            return Err(last_error());
         }
     }
     Ok(())
@@ -131,6 +138,7 @@ pub(crate) fn max_guards() -> Option<usize> {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use super::last_error;
     use std::io;
 
     const MADV_GUARD_INSTALL: libc::c_int = 102;
@@ -175,7 +183,7 @@ mod linux {
         for i in done..count {
             // SAFETY: a page that the caller lets us guard.
             if unsafe { libc::madvise((first + i * stride) as *mut _, len, MADV_GUARD_INSTALL) } != 0 {
-                return Err(io::Error::last_os_error());
+                return Err(last_error());
             }
         }
         Ok(())

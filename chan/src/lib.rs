@@ -49,6 +49,7 @@
 //! slab.rs     places for values that come and go
 //! cause.rs    why a context is done
 //! heirs.rs    what waits for the end of a context
+//! walk.rs     ways down that tree: who comes second waits
 //! tree.rs     the tree of contexts: how it is cancelled and freed
 //! context.rs  Context
 //! group.rs    Group
@@ -77,6 +78,7 @@ mod sudog;
 mod time;
 pub mod timer;
 mod tree;
+mod walk;
 
 pub use error::{
     RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySelectError,

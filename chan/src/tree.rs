@@ -29,6 +29,8 @@
 //! he finds it closed, too. The timer of a deadline starts a goroutine that cancels: user code, like the destructor of a value or of
 //! a cause, must not run on the scheduler's stack.
 //!
+//! When `cancel` returns, all that was below the node has ended, whoever ended it (walk.rs).
+//!
 //! ## The last handle goes
 //! A node that nobody can reach takes itself out of `above`, stops its timer and is freed: a parent does not grow by
 //! the children that it had. But others may still wait for the end that it would have had: receivers of `done`, and
@@ -44,6 +46,7 @@ use crate::handle::{Chan, Receiver};
 use crate::heirs::{Func, Heir, Later, close, closed, end_heirs, end_heirs_and_start};
 use crate::slab::Slab;
 use crate::time::never;
+use crate::walk::Walk;
 use gosched_runtime::timer::{FuncTimer, after_func_at};
 use parking_lot::Mutex;
 use std::any::Any;
@@ -105,8 +108,10 @@ struct Below {
     swept: usize,
     /// Of a deadline of its own.
     timer: Option<FuncTimer>,
-    /// Why it ended. The one thing here that is set at the end.
+    /// Why it ended. Set at the end, as is the walk.
     cause: Option<Cause>,
+    /// Who ended it, and ends what was below it.
+    walk: Option<Arc<Walk>>,
 }
 
 /// What ends with a node.
@@ -115,13 +120,19 @@ enum Link {
     Func(Arc<dyn Func>),
 }
 
+/// What is to be done after a walk, for it comes to code of users.
+#[derive(Default)]
+struct After {
+    timers: Vec<FuncTimer>,
+    nodes: Vec<Arc<Cancel>>,
+    funcs: Vec<Arc<dyn Func>>,
+}
+
 impl Below {
     /// Ends what does not depend on others, and gives the rest to be done.
-    fn end(self, todo: &mut Vec<Link>, funcs: &mut Vec<Arc<dyn Func>>) {
-        if let Some(timer) = self.timer {
-            timer.stop();
-        }
-        end_heirs(self.heirs, funcs);
+    fn end(self, todo: &mut Vec<Link>, after: &mut After) {
+        after.timers.extend(self.timer);
+        end_heirs(self.heirs, &mut after.funcs);
         todo.extend(self.links.into_values());
     }
 
@@ -157,7 +168,7 @@ impl Cancel {
                 Some(err) => {
                     let cause = locked.cause.clone();
                     drop(locked);
-                    let _nothing_owed = node.end(err, cause);
+                    let _nothing_owed = node.end(err, cause, None);
                 }
             }
         }
@@ -231,39 +242,58 @@ impl Cancel {
         Pending { func, home: Arc::downgrade(self), slot }
     }
 
-    /// Ends it and all that is below it. The first end of a node counts.
+    /// Ends it and all that is below it, or waits for whoever is about to. The first end of a node counts.
     ///
     /// # Panics
     /// Where a function is to be started on a plain thread and no `run` is in progress; all nodes have ended then.
     pub(crate) fn cancel(self: &Arc<Self>, err: ContextError, cause: Option<Cause>) {
-        let Some(owed) = self.end(err, cause.clone()) else { return };
-        self.unlink();
-        let (mut todo, mut funcs) = (Vec::new(), Vec::new());
-        owed.end(&mut todo, &mut funcs);
+        let walk = Arc::new(Walk::default());
+        let mut met = walk.begin();
+        let owed = match self.end(err, cause.clone(), Some(&walk)) {
+            Ok(owed) => owed,
+            Err(other) => {
+                drop(met);
+                return other.into_iter().for_each(Walk::wait);
+            }
+        };
+        let (mut todo, mut after) = (Vec::new(), After::default());
+        owed.end(&mut todo, &mut after);
         while let Some(link) = todo.pop() {
             match link {
-                Link::Func(f) => funcs.push(f),
+                Link::Func(f) => after.funcs.push(f),
                 Link::Child(node) => {
                     // One whose last handle has gone takes care of its heirs itself.
-                    if let Some(node) = node.upgrade()
-                        && let Some(owed) = node.end(err, cause.clone())
-                    {
-                        owed.end(&mut todo, &mut funcs);
+                    let Some(node) = node.upgrade() else { continue };
+                    match node.end(err, cause.clone(), Some(&walk)) {
+                        Ok(owed) => owed.end(&mut todo, &mut after),
+                        Err(other) => met.extend(other),
                     }
+                    after.nodes.push(node);
                 }
             }
         }
-        funcs.iter().for_each(|f| f.start());
+        drop(met);
+        // Not before: who cancels what is above finds this walk through the link.
+        self.unlink();
+        walk.over();
+        after.timers.iter().for_each(|t| _ = t.stop());
+        drop(after.nodes);
+        after.funcs.iter().for_each(|f| f.start());
     }
 
-    /// ALIVE to ended: gives what is owed to others now. None: it had ended before.
-    #[must_use]
-    fn end(&self, err: ContextError, cause: Option<Cause>) -> Option<Below> {
+    /// ALIVE to ended: gives what is owed to others now. Where it had ended before, the walk that did it, if it had to walk.
+    fn end(
+        &self,
+        err: ContextError,
+        cause: Option<Cause>,
+        walk: Option<&Arc<Walk>>,
+    ) -> Result<Below, Option<Arc<Walk>>> {
         let mut locked = self.below.lock();
         if self.err().is_some() {
-            return None;
+            return Err(locked.walk.clone());
         }
-        let owed = mem::replace(&mut *locked, Below { cause, ..Below::default() });
+        let ended = Below { cause, walk: walk.cloned(), ..Below::default() };
+        let owed = mem::replace(&mut *locked, ended);
         let err = match err {
             ContextError::Canceled => CANCELED,
             ContextError::DeadlineExceeded => DEADLINE,
@@ -274,7 +304,7 @@ impl Cancel {
             Some(c) => close(c),
             None => drop(self.done.set(closed())),
         }
-        Some(owed)
+        Ok(owed)
     }
 
     /// Out of the links of `above`, unless that has ended and given them up.

@@ -462,3 +462,45 @@ fn handles_are_shown_and_shared() {
     cancel.cancel();
     assert!(format!("{ctx:?}{cancel:?}{stop:?}").contains("Canceled"));
 }
+
+#[test]
+fn who_cancels_second_waits_for_who_came_first() {
+    // root ─ a ─ b ─ 200 leaves. Three cancel at once; each finds what is below his node ended when he is through.
+    for round in 0..300 {
+        let (root, cancel_root) = Context::background().with_cancel();
+        let (a, cancel_a) = root.with_cancel();
+        let (b, cancel_b) = a.with_cancel();
+        let leaves: Vec<_> = (0..200).map(|_| b.with_cancel().0).collect();
+        let at = std::sync::Barrier::new(3);
+        thread::scope(|s| {
+            for (name, cancel) in [("root", &cancel_root), ("a", &cancel_a), ("b", &cancel_b)] {
+                let (at, leaves) = (&at, &leaves);
+                s.spawn(move || {
+                    at.wait();
+                    cancel.cancel();
+                    let alive = leaves.iter().filter(|leaf| leaf.err().is_none()).count();
+                    assert_eq!(alive, 0, "round {round}: alive when {name} was cancelled");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn who_cancels_the_same_node_waits_too() {
+    for round in 0..300 {
+        let (root, cancel) = Context::background().with_cancel();
+        let leaves: Vec<_> = (0..200).map(|_| root.with_cancel().0).collect();
+        let at = std::sync::Barrier::new(3);
+        thread::scope(|s| {
+            for _ in 0..3 {
+                s.spawn(|| {
+                    at.wait();
+                    cancel.cancel();
+                    let alive = leaves.iter().filter(|leaf| leaf.err().is_none()).count();
+                    assert_eq!(alive, 0, "round {round}");
+                });
+            }
+        });
+    }
+}

@@ -35,6 +35,7 @@
 //!   scope        goroutines that borrow                  sysmon       the watchman
 //!   debug        stacks and numbers                      schedtrace   a line now and then
 //!   boot         run, Config, procresize
+//!   chooser      who chooses in an exploration            worldlog     what happened, in words
 //!   world        goroutines by themselves, for tests      worlds       where worlds are kept
 //! ```
 //! Three journeys to follow: a goroutine (newproc → runq → wake → findrunnable → schedule → coro → park → schedule), a
@@ -48,6 +49,8 @@ mod allgs;
 mod boot;
 #[cfg(not(gosched_loom))]
 mod checkdead;
+#[cfg(not(gosched_loom))]
+mod chooser;
 #[cfg(not(gosched_loom))]
 mod clock;
 #[cfg(not(gosched_loom))]
@@ -134,6 +137,8 @@ mod wake;
 #[cfg(not(gosched_loom))]
 mod world;
 #[cfg(not(gosched_loom))]
+mod worldlog;
+#[cfg(not(gosched_loom))]
 mod worlds;
 
 /// What a network poller sees of the scheduler.
@@ -162,7 +167,8 @@ pub mod timer {
 /// Running goroutines by themselves, in an order that is chosen: what `gosched::testing` is built on.
 #[cfg(not(gosched_loom))]
 pub mod explore {
-    pub use crate::world::{Chooser, Crossroads, End, Limits, Ran, run};
+    pub use crate::chooser::{Chooser, Crossroads, End, Limits, Ran};
+    pub use crate::world::run;
 }
 
 #[cfg(not(gosched_loom))]

@@ -80,8 +80,21 @@ pub(crate) fn wakep() {
 
 #[cold]
 fn wakep_slow() {
-    // A world's goroutine was queued, not one for us.
-    if hook::explored() || !SCHED.spin.claim() {
+    // Not where a world's goroutine was queued: that is none for us.
+    if !hook::explored() {
+        wakep_now();
+    }
+}
+
+/// As `wakep`, from inside an exploration, where a goroutine of ours was queued.
+pub(crate) fn wakep_outside() {
+    if SCHED.spin.must_wake() {
+        wakep_now();
+    }
+}
+
+fn wakep_now() {
+    if !SCHED.spin.claim() {
         return;
     }
     let p = {

@@ -26,6 +26,7 @@
 //! Goroutines that are left when a run ends are abandoned: never resumed, their stacks never used again, so that whatever
 //! points there stays valid. Sockets are waited for in real time.
 
+use crate::chooser::{Chooser, Crossroads, End, Limits, Ran};
 use crate::clock::instant_of;
 use crate::coro::Left;
 use crate::g::{G, Gstatus, Order};
@@ -33,10 +34,13 @@ use crate::hook::{self, Hooks};
 use crate::m::{self, M};
 use crate::p::P;
 use crate::park::WaitReason;
+use crate::sched::SCHED;
 use crate::sys::Regs;
 use crate::timers::NEVER;
-use crate::traceback::{self, Dump, Symbols};
+use crate::traceback::{self, Dump};
 use crate::waiter::{Waiter, WaiterKind};
+use crate::wake::wakep_outside;
+use crate::worldlog::Log;
 use crate::{clock, freeze, newproc, schedule, sys, worlds};
 use parking_lot::{Condvar, Mutex};
 use std::any::Any;
@@ -44,112 +48,6 @@ use std::cell::{Cell, UnsafeCell};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::Duration;
-
-/// Who chooses.
-///
-/// ```
-/// use gosched_runtime::explore::{Chooser, Crossroads, End, Limits, run};
-///
-/// /// Whoever has waited for longest; no preemption.
-/// struct InTurn;
-/// impl Chooser for InTurn {
-///     fn choose(&mut self, at: &Crossroads<'_>) -> Option<usize> {
-///         if at.running().is_some() { None } else { Some(0) }
-///     }
-///     fn pick(&mut self, _: u32) -> u32 {
-///         0
-///     }
-/// }
-/// let ran = std::thread::spawn(|| run(Limits::default(), &mut InTurn, || {
-///     gosched_runtime::spawn(|| gosched_runtime::sleep(std::time::Duration::from_secs(3600))).join().unwrap();
-/// }));
-/// assert!(matches!(ran.join().unwrap().end, End::Done), "an hour has passed");
-/// ```
-pub trait Chooser {
-    /// Who runs next: an index into [`Crossroads::runnable`], or `None` for the one that runs to go on, which is an answer
-    /// only where there is one. Asked only where there is a choice.
-    fn choose(&mut self, at: &Crossroads<'_>) -> Option<usize>;
-
-    /// A number below `n`, which is 2 at least.
-    fn pick(&mut self, n: u32) -> u32;
-
-    /// Whether the next timer is due now, although others can run: for programs that must stand slow goroutines.
-    fn late(&mut self) -> bool {
-        false
-    }
-}
-
-/// The choice of who runs next. See [`Chooser`] for an example.
-pub struct Crossroads<'a> {
-    runnable: &'a VecDeque<&'static G>,
-    running: Option<u64>,
-    yielded: Option<u64>,
-}
-
-impl Crossroads<'_> {
-    /// How many others can run. See [`Chooser`] for an example.
-    pub fn runnable(&self) -> usize {
-        self.runnable.len()
-    }
-
-    /// The id of one of them; the first is the one that has been runnable for longest. See [`Chooser`] for an example.
-    pub fn id(&self, i: usize) -> u64 {
-        self.runnable[i].goid()
-    }
-
-    /// The one that runs, where it could go on. See [`Chooser`] for an example.
-    pub fn running(&self) -> Option<u64> {
-        self.running
-    }
-
-    /// The one that has just yielded, where one has: it wants others to run. See [`Chooser`] for an example.
-    pub fn yielded(&self) -> Option<u64> {
-        self.yielded
-    }
-}
-
-/// What a run may do. See [`Chooser`] for an example.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// So many choices, and the run counts as one without an end.
-    pub steps: u64,
-    /// Whether goroutines may be left waiting when the main goroutine has ended.
-    pub leaks: bool,
-    /// Whether the schedule is written down.
-    pub record: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { steps: 100_000, leaks: false, record: false }
-    }
-}
-
-/// How a run ended. See [`Chooser`] for an example.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The main goroutine has returned, and nobody is left waiting.
-    Done,
-    /// A goroutine has panicked, and no `join` is there to take it: what it said.
-    Panic(String),
-    /// Nobody can run, and the main goroutine has not returned: all stacks.
-    Deadlock(String),
-    /// The main goroutine has returned, and others wait for ever: their stacks.
-    Leak(String),
-    /// More choices than the limit allows: what everybody does.
-    NoEnd(String),
-}
-
-/// A run that has ended. See [`Chooser`] for an example.
-#[derive(Clone, Debug)]
-pub struct Ran {
-    /// How.
-    pub end: End,
-    /// How often there was a choice of who runs next.
-    pub steps: u64,
-    /// What happened, a line each, where [`Limits::record`] was set.
-    pub schedule: Vec<String>,
-}
 
 /// After the end of the main goroutine: so many timers are let come, for others to end by.
 const TIMERS_AFTER_MAIN: u32 = 1000;
@@ -172,7 +70,7 @@ unsafe impl Send for World {}
 
 #[derive(Default)]
 struct Inner {
-    /// Who chooses, during a run.
+    /// Who chooses, during a run, unless he is being asked.
     chooser: Option<*mut dyn Chooser>,
     limits: Limits,
     runnable: VecDeque<&'static G>,
@@ -193,10 +91,7 @@ struct Inner {
     main_ended: bool,
     /// The last panic that the hook saw: whose, and what it said.
     panic: Option<(u64, String)>,
-    schedule: Vec<String>,
-    symbols: Option<Symbols>,
-    /// Small numbers for the things that operations are done on.
-    things: Vec<(&'static str, usize)>,
+    log: Log,
 }
 
 thread_local! {
@@ -222,7 +117,13 @@ fn hooks() -> Hooks {
         pick: |n| current().and_then(|w| w.pick(n)),
         inside: || current().is_some(),
         ready,
-        count: || current().map(|w| w.inner(|i| i.live.len()) + w.p.runq.len() as usize),
+        count: || {
+            let (w, g) = (current()?, m::getg()?);
+            let m = m::enter(g);
+            w.admit_all();
+            m::leave(m);
+            Some(w.inner(|i| i.live.len()))
+        },
         panicking: |text| {
             if let (Some(w), Some(g)) = (current(), m::getg()) {
                 w.inner(|i| i.panic = Some((g.goid(), text)));
@@ -266,12 +167,61 @@ pub fn run(limits: Limits, chooser: &mut dyn Chooser, main: impl FnOnce() + Send
     );
     crate::boot::start();
     let _counted = hook::Counted::new(hooks());
-    let world = worlds::take();
-    world.enter();
-    let ran = world.run(limits, chooser, main, Location::caller());
-    world.leave();
-    worlds::give_back(world);
-    ran
+    let world = Entered::new(worlds::take());
+    world.0.run(limits, chooser, main, Location::caller())
+}
+
+/// The calling thread is a world's M until this is dropped, be it by a panic of the chooser.
+struct Entered(&'static World);
+
+impl Entered {
+    fn new(world: &'static World) -> Entered {
+        world.enter();
+        Entered(world)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.inner(|i| i.chooser = None);
+        self.0.abandon();
+        self.0.leave();
+        worlds::give_back(self.0);
+    }
+}
+
+/// The chooser is being asked: it and the list that it chooses from are out of the world's hands until this is dropped, be
+/// it by a panic. Nothing of `inner` is borrowed meanwhile: the chooser's code may come back here by whatever it does, and
+/// finds a world without a chooser, which decides by itself.
+struct Asking<'w> {
+    world: &'w World,
+    chooser: *mut dyn Chooser,
+    runnable: VecDeque<&'static G>,
+}
+
+impl<'w> Asking<'w> {
+    fn new(world: &'w World) -> Option<Asking<'w>> {
+        world.inner(|i| {
+            let chooser = i.chooser.take()?;
+            Some(Asking { world, chooser, runnable: std::mem::take(&mut i.runnable) })
+        })
+    }
+
+    fn ask<R>(&mut self, question: impl FnOnce(&mut dyn Chooser, &VecDeque<&'static G>) -> R) -> R {
+        // SAFETY: `run` borrows the chooser until the end of the run; it was taken out of `inner`, so this call alone has it.
+        question(unsafe { &mut *self.chooser }, &self.runnable)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.world.inner(|i| {
+            // Behind those who were there before.
+            self.runnable.append(&mut i.runnable);
+            i.runnable = std::mem::take(&mut self.runnable);
+            i.chooser = Some(self.chooser);
+        });
+    }
 }
 
 impl World {
@@ -315,13 +265,14 @@ impl World {
         // SAFETY: the P is ours; the reference ends here. Ids begin anew with each run.
         unsafe { self.p.local() }.restart_goids(1);
         self.p.gcount_add(-self.p.gcount());
-        // SAFETY: only lengthens the lifetime of a pointer that is forgotten before this function returns.
+        // SAFETY: only lengthens the lifetime of a pointer that `Entered` forgets before `run` returns.
         let chooser =
             unsafe { std::mem::transmute::<*mut (dyn Chooser + '_), *mut (dyn Chooser + 'static)>(chooser) };
         self.inner(|i| {
             let abandoned = std::mem::take(&mut i.abandoned);
             *i = Inner {
                 chooser: Some(chooser),
+                log: Log::new(limits.record),
                 limits,
                 abandoned,
                 now: clock::nanotime(),
@@ -342,11 +293,7 @@ impl World {
         // SAFETY: it borrows nothing, and the P is ours.
         unsafe { newproc::newproc_on(Some(self.p), body, None, site, 0) };
         let end = self.steps();
-        self.abandon();
-        self.inner(|i| {
-            i.chooser = None;
-            Ran { end, steps: i.steps, schedule: std::mem::take(&mut i.schedule) }
-        })
+        self.inner(|i| Ran { end, steps: i.steps, schedule: i.log.take() })
     }
 
     /// The loop: see the file's head.
@@ -405,6 +352,13 @@ impl World {
     fn admit_all(&self) {
         while let Some(got) = self.p.runq.runqget() {
             let g = G::of(got.g);
+            // SAFETY: taken out of the queue, it is ours.
+            if unsafe { g.started() } {
+                // One of the scheduler's own, that was parked on something of ours and has been readied here.
+                SCHED.lock().globrunqput(g);
+                wakep_outside();
+                continue;
+            }
             g.waiter().head().set_kind(WaiterKind::World);
             g.set_m_raw(self.m.raw());
             self.inner(|i| {
@@ -435,7 +389,7 @@ impl World {
             if hurry && first != NEVER && first > i.now {
                 let by = Duration::from_nanos(first - i.now);
                 i.now = first;
-                i.write(|| format!("              the clock moves on by {by:?}"));
+                i.log.write(|| format!("              the clock moves on by {by:?}"));
             }
             i.now
         });
@@ -465,43 +419,44 @@ impl World {
         self.inner(|i| i.runnable.remove(at))
     }
 
-    /// Asks the chooser; the answer is one of the runnable.
+    /// Asks the chooser; the answer is one of the runnable. None, too, where it is being asked already.
     fn ask(&self, running: Option<u64>, yielded: Option<u64>) -> Option<usize> {
-        self.inner(|i| {
-            let at = Crossroads { runnable: &i.runnable, running, yielded };
-            let chooser = i.chooser.expect("in a run");
-            // SAFETY: `run` borrows the chooser until the end of the run, and only this thread asks it.
-            let answer = unsafe { &mut *chooser }.choose(&at);
-            answer.filter(|&n| n < i.runnable.len())
+        Asking::new(self)?.ask(|chooser, runnable| {
+            let answer = chooser.choose(&Crossroads { runnable, running, yielded });
+            answer.filter(|&n| n < runnable.len())
         })
     }
 
     fn pick(&self, n: u32) -> Option<u32> {
-        // SAFETY: as in `ask`.
-        self.inner(|i| i.chooser.map(|c| unsafe { &mut *c }.pick(n).min(n - 1)))
+        Some(Asking::new(self)?.ask(|chooser, _| chooser.pick(n).min(n - 1)))
     }
 
-    /// The one that runs, `g`, is about to do something: perhaps another runs first.
+    /// The one that runs, `g`, is about to do something: perhaps another runs first. The chooser is asked as if `g` itself
+    /// called it, outside of the runtime.
     fn point(&'static self, g: &'static G, what: &'static str, on: *const ()) {
         let m = m::enter(g);
         self.admit_all();
-        let (others, over, record) =
-            self.inner(|i| (!i.runnable.is_empty(), i.count_step(), i.limits.record));
+        let (others, over, record) = self.inner(|i| {
+            i.idle_yields = 0;
+            (!i.runnable.is_empty(), i.count_step(), i.log.is_wanted())
+        });
         if record {
-            self.write_point(g, what, on);
+            // SAFETY: frames of callers, which stay as they are until this returns.
+            let pcs = unsafe { traceback::pcs(Regs::here()) };
+            self.inner(|i| i.log.point(g.goid(), what, on, &pcs));
         }
-        self.inner(|i| i.idle_yields = 0);
         if over {
             self.no_end();
         }
-        let late = !over && self.p.timers.first() != NEVER && {
-            // SAFETY: as in `ask`.
-            self.inner(|i| i.chooser.is_some_and(|c| unsafe { &mut *c }.late()))
-        };
+        m::leave(m);
+        let late = !over
+            && self.p.timers.first() != NEVER
+            && Asking::new(self).is_some_and(|mut a| a.ask(|chooser, _| chooser.late()));
         let other = if others && !over && !late { self.ask(Some(g.goid()), None) } else { None };
         if !over && !late && other.is_none() {
-            return m::leave(m);
+            return;
         }
+        let _m = m::enter(g);
         self.inner(|i| {
             i.next = other.and_then(|n| i.runnable.remove(n));
             i.hurry = late;
@@ -536,7 +491,7 @@ impl World {
                     let (goid, reason) = (g.goid(), g.reason());
                     self.inner(|i| {
                         i.idle_yields = 0;
-                        i.write(|| format!("goroutine {goid:<3} waits: {reason}"));
+                        i.log.write(|| format!("goroutine {goid:<3} waits: {reason}"));
                     });
                     // SAFETY: gopark's caller promised.
                     if unsafe { commit(g.waiter(), arg) } {
@@ -550,7 +505,7 @@ impl World {
                     }
                     g.set_status(Gstatus::Runnable);
                     self.inner(|i| {
-                        i.write(|| format!("goroutine {goid:<3} yields"));
+                        i.log.write(|| format!("goroutine {goid:<3} yields"));
                         i.runnable.push_back(g);
                         i.idle_yields += 1;
                     });
@@ -560,7 +515,7 @@ impl World {
                     let goid = g.goid();
                     self.inner(|i| {
                         i.live.remove(&goid);
-                        i.write(|| format!("goroutine {goid:<3} ends"));
+                        i.log.write(|| format!("goroutine {goid:<3} ends"));
                     });
                     g.waiter().head().set_kind(WaiterKind::Goroutine);
                     schedule::goexit0(Some(self.p), g);
@@ -578,7 +533,7 @@ impl World {
                 let text = payload.downcast_ref::<&str>().map(ToString::to_string);
                 text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".into())
             });
-            i.write(|| format!("goroutine {goid:<3} panics: {text}"));
+            i.log.write(|| format!("goroutine {goid:<3} panics: {text}"));
             i.end.get_or_insert(End::Panic(format!("goroutine {goid}: {text}")));
         });
     }
@@ -631,29 +586,6 @@ impl World {
             i.abandoned.extend(left.values().map(|g| g.ptr().addr().get()));
         });
     }
-
-    /// Writes down that `g` is about to do `what`, and where.
-    fn write_point(&self, g: &'static G, what: &'static str, on: *const ()) {
-        // SAFETY: frames of callers, which stay as they are until this returns.
-        let pcs = unsafe { traceback::pcs(Regs::here()) };
-        self.inner(|i| {
-            let place = i.symbols.get_or_insert_with(Symbols::new).user_frame(&pcs);
-            let mut line = format!("goroutine {:<3} {what}", g.goid());
-            if !on.is_null() {
-                let kind = what.split(' ').next().unwrap_or(what);
-                let same = |t: &(&str, usize)| *t == (kind, on.addr());
-                let n = i.things.iter().position(same).unwrap_or_else(|| {
-                    i.things.push((kind, on.addr()));
-                    i.things.len() - 1
-                });
-                line += &format!(" #{}", n + 1);
-            }
-            if let Some(place) = place {
-                line = format!("{line:<44} {place}");
-            }
-            i.schedule.push(line);
-        });
-    }
 }
 
 impl Inner {
@@ -661,12 +593,5 @@ impl Inner {
     fn count_step(&mut self) -> bool {
         self.steps += 1;
         self.steps > self.limits.steps
-    }
-
-    fn write(&mut self, line: impl FnOnce() -> String) {
-        if self.limits.record {
-            let line = line();
-            self.schedule.push(line);
-        }
     }
 }

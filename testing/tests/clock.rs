@@ -193,17 +193,16 @@ fn a_channel_may_outlive_worlds_that_failed_on_it() {
         let (a, b) = (ch.clone(), ch.clone());
         let end = try_explore(Config::new().iterations(1), move || a.send(Box::new(1))).unwrap_err().end;
         assert!(matches!(end, End::Deadlock(_)));
-        // Those who stood there are gone for good; one that comes later is served.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            virtual_time(move || {
-                let theirs = b.clone();
-                let sender = spawn(move || theirs.send(Box::new(2)));
-                let got = [b.recv(), b.recv_timeout(HOUR).ok()];
-                drop(sender);
-                got
-            })
-        }));
-        drop(outcome);
+        // Those who stood there are gone for good, what they sent is there (one of each run that looked for the failure, and
+        // that wrote it down); who comes later is served.
+        let ones = virtual_time(move || {
+            let theirs = b.clone();
+            let sender = spawn(move || theirs.send(Box::new(2)));
+            let ones = std::iter::from_fn(|| b.recv().filter(|v| **v == 1)).count();
+            sender.join().unwrap();
+            ones
+        });
+        assert!(ones >= 1);
     }
 }
 

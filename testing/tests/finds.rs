@@ -83,10 +83,9 @@ fn unsynchronised_close() {
     results.iter().for_each(drop);
 }
 
-/// The request gives up, and nobody takes what its worker has found.
-fn leaked_goroutine() {
+/// Waits for an answer that a worker sends into `answer`, or for the end of the request, whichever comes first.
+fn ask_and_give_up(answer: Chan<i32>) {
     let (ctx, cancel) = context::Context::background().with_cancel();
-    let answer = Chan::new(0);
     let theirs = answer.clone();
     go(move || theirs.send(42));
     go(move || cancel.cancel());
@@ -94,6 +93,11 @@ fn leaked_goroutine() {
         recv(answer) -> v => assert_eq!(v, Some(42)),
         recv(ctx.done()) -> _ => {},
     }
+}
+
+/// The request gives up, and nobody takes what its worker has found.
+fn leaked_goroutine() {
+    ask_and_give_up(Chan::new(0));
 }
 
 /// A loop that looks at its mailbox with priority never comes to the case behind it while mail keeps coming.
@@ -196,15 +200,7 @@ fn and_nothing_where_nothing_is_wrong() {
         assert_eq!(results.iter().sum::<i32>(), 1);
     }
     fn nobody_left() {
-        let (ctx, cancel) = context::Context::background().with_cancel();
-        let answer = Chan::new(1);
-        let theirs = answer.clone();
-        go(move || theirs.send(42));
-        go(move || cancel.cancel());
-        select! {
-            recv(answer) -> v => assert_eq!(v, Some(42)),
-            recv(ctx.done()) -> _ => {},
-        }
+        ask_and_give_up(Chan::new(1)); // room for the answer that nobody takes
     }
     for program in [wake_up, ab_ab, close_by_one, nobody_left] {
         try_explore(Config::new().iterations(2000), program).unwrap_or_else(|f| panic!("{f}"));

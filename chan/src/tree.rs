@@ -273,9 +273,9 @@ impl Cancel {
             }
         }
         drop(met);
-        // Not before: who cancels what is above finds this walk through the link.
-        self.unlink();
         walk.over();
+        // Not before: who cancels what is above finds this walk through the link, and waits for those that it met as well.
+        self.unlink();
         after.timers.iter().for_each(|t| _ = t.stop());
         drop(after.nodes);
         after.funcs.iter().for_each(|f| f.start());

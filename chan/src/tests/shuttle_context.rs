@@ -83,6 +83,26 @@ fn shuttle_planted_a_cancel_that_waits_for_no_other_returns_too_early() {
     with_bug("walk: who comes second waits for who came first", two_cancels);
 }
 
+/// Three cancels, each from another place of a chain: they wait for each other, but not in a circle.
+#[test]
+fn shuttle_three_cancels_meet() {
+    check(|| {
+        let mut chain = vec![Context::background().with_cancel()];
+        for _ in 0..3 {
+            let next = chain.last().unwrap().0.with_cancel();
+            chain.push(next);
+        }
+        let all: Vec<Context> = chain.iter().map(|(ctx, _)| ctx.clone()).collect();
+        for (i, (_, cancel)) in chain.into_iter().take(3).enumerate() {
+            let below = all[i..].to_vec();
+            go(move || {
+                cancel.cancel();
+                below.iter().for_each(assert_done);
+            });
+        }
+    });
+}
+
 /// A deadline in the middle of the tree comes while the root is cancelled: whoever ends it, when `cancel` returns all below
 /// are done.
 fn deadline_and_cancel() {

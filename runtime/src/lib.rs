@@ -29,7 +29,8 @@
 //!   syscall      losing the P and coming back
 //!   starttimer   timers for everybody
 //!   findrunnable the search                              schedule     the loop
-//!   park         THE SEAM: gopark, goready               newproc      go, spawn, JoinHandle
+//!   park         THE SEAM: gopark, goready               packet       between a goroutine and its joiner
+//!   newproc      go, spawn, JoinHandle
 //!   sleep        sleep, sleep_until                      after_func   functions called at a time
 //!   sema, sync/  locks over the seam
 //!   scope        goroutines that borrow                  sysmon       the watchman
@@ -90,6 +91,8 @@ mod newproc;
 mod note;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod p;
+#[cfg(not(gosched_shuttle))]
+mod packet;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub mod park;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
@@ -218,8 +221,11 @@ pub use syscall::{OsThreadLock, lock_os_thread, syscall};
 mod models {
     mod loom_handshake;
     mod loom_note;
+    mod loom_packet;
     mod loom_runq;
+    mod loom_sema;
     mod loom_spinning;
+    mod loom_ticket;
 }
 
 // The shuttle models: RUSTFLAGS="--cfg gosched_shuttle" cargo test -p gosched-runtime -p gosched-chan --release --lib shuttle

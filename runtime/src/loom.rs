@@ -50,6 +50,27 @@ pub mod atomic {
     };
 }
 
+/// A cell to each of whose accesses loom comes: std's, with loom's face.
+pub(crate) mod cell {
+    #[cfg(gosched_loom)]
+    pub(crate) use ::loom::cell::UnsafeCell;
+
+    #[cfg(not(gosched_loom))]
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    #[cfg(not(gosched_loom))]
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(v: T) -> UnsafeCell<T> {
+            UnsafeCell(std::cell::UnsafeCell::new(v))
+        }
+
+        #[inline(always)]
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+}
+
 /// Locks that may be released by another hand than the one that took them: parking_lot's, or what has their face.
 pub mod lock {
     #[cfg(any(gosched_loom, gosched_shuttle))]

@@ -20,8 +20,8 @@
 //!   runq         the local run queue                     timer        the timer heap
 //!   traceback    what a goroutine is doing, in words
 //!   p            P and its caches                        m            M, getg, the way into the runtime
-//!   freeze       nobody resumes while somebody looks
 //!   handshake    how a P is taken away                   spinning     who wakes whom: the essay
+//!   freeze       nobody resumes while somebody looks
 //!   sched        the shared state and its lock
 //!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
 //!   scavenge     gives memory and threads back           checkdead    the deadlock detector
@@ -64,7 +64,7 @@ pub mod debug;
 mod fatal;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod findrunnable;
-#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+#[cfg(not(gosched_shuttle))]
 mod freeze;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod g;
@@ -219,6 +219,7 @@ pub use syscall::{OsThreadLock, lock_os_thread, syscall};
 #[cfg(all(test, gosched_loom))]
 #[path = "tests"]
 mod models {
+    mod loom_freeze;
     mod loom_handshake;
     mod loom_note;
     mod loom_packet;

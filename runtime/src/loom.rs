@@ -15,15 +15,11 @@
 //! scheduler is in `model/`.
 
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
-pub(crate) use std::sync::Mutex;
-
-/// Only the portable futex needs one.
-#[cfg(all(not(any(gosched_loom, gosched_shuttle)), not(target_os = "linux")))]
-pub(crate) use std::sync::Condvar;
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
 #[cfg(gosched_loom)]
 pub(crate) use ::loom::{
-    sync::{Condvar, Mutex},
+    sync::{Condvar, Mutex, MutexGuard},
     thread, thread_local,
 };
 
@@ -48,6 +44,14 @@ pub mod atomic {
     pub use chosen::{
         AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+}
+
+/// Lets others get on, in a loop that waits for them.
+pub(crate) fn pause() {
+    #[cfg(not(any(gosched_loom, gosched_shuttle)))]
+    std::thread::sleep(std::time::Duration::from_micros(20));
+    #[cfg(any(gosched_loom, gosched_shuttle))]
+    thread::yield_now();
 }
 
 /// A cell to each of whose accesses loom comes: std's, with loom's face.

@@ -54,7 +54,7 @@ pub(crate) fn checkdead(me: Going) {
         let asleep = SCHED.asleep.load(Ordering::Relaxed);
         // Besides this M, at most one is awake: the one that waits in the poller.
         let awake = locked.mcount as i64 - i64::from(me == Going::ToPoll) - asleep;
-        let polling = i64::from(me == Going::ToSleep && SCHED.lastpoll.load(Ordering::Relaxed) == 0);
+        let polling = i64::from(me == Going::ToSleep && SCHED.poll.last().is_none());
         if SCHED.mains.load(Ordering::Relaxed) == 0
             || awake > polling
             || SCHED.spin.idle_ps() != SCHED.procs()

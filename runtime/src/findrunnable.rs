@@ -151,14 +151,14 @@ fn from_global(p: &'static P) -> Option<&'static G> {
 
 /// Polls without waiting. Not while somebody waits in the poller: he will bring it.
 fn from_network(m: &'static M, p: &'static P) -> Option<&'static G> {
-    let last = SCHED.lastpoll.load(Ordering::Relaxed);
-    if !netpoll::is_active() || last == 0 {
+    let last = SCHED.poll.last()?;
+    if !netpoll::is_active() {
         return None;
     }
     let mut ready = ReadyList::default();
     netpoll::poller().netpoll(PollWait::No, &mut ready);
     // Only where nobody has taken the token to wait meanwhile: a plain store would give it out a second time.
-    let _ = SCHED.lastpoll.compare_exchange(last, nanotime(), Ordering::Relaxed, Ordering::Relaxed);
+    let _noted = SCHED.poll.polls(last, nanotime());
     let g = ready.gs.pop_front().map(G::of)?;
     debug_assert!(m.p().is_some());
     wake::injectglist(Some(p), &mut ready.gs);
@@ -273,12 +273,11 @@ fn go_idle(m: &'static M) -> Idle {
 /// Without a P: waits in the poller, if there is something to poll and nobody is there.
 fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Idle {
     let has_timer = until != NEVER;
-    // AcqRel: the token; pairs with the store below.
-    if (has_timer || netpoll::is_active()) && SCHED.lastpoll.swap(0, Ordering::AcqRel) != 0 {
+    if (has_timer || netpoll::is_active()) && SCHED.poll.take() {
         if !has_timer && SCHED.spin.idle_ps() == SCHED.procs() {
             checkdead(Going::ToPoll);
         }
-        SCHED.poll_until.store(if has_timer { until } else { 0 }, Ordering::Relaxed);
+        SCHED.poll.waits_until(until);
         let wait = match until {
             NEVER => PollWait::Forever,
             t if t <= now => PollWait::No,
@@ -288,8 +287,7 @@ fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Idl
         m.set_quiet(true);
         netpoll::poller().netpoll(wait, &mut ready);
         m.set_quiet(false);
-        SCHED.poll_until.store(0, Ordering::Relaxed);
-        SCHED.lastpoll.store(nanotime(), Ordering::Release);
+        SCHED.poll.give_back(nanotime());
         let p = pidleget(&mut SCHED.lock());
         match p {
             Some(p) => {
@@ -306,8 +304,7 @@ fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Idl
         }
     } else if has_timer {
         // Somebody waits in the poller: not beyond our earliest timer.
-        let polling_until = SCHED.poll_until.load(Ordering::Relaxed);
-        if polling_until == 0 || polling_until > until {
+        if SCHED.poll.is_waiting_beyond(until) {
             netpoll::poller().netpoll_break();
         }
     }

@@ -21,7 +21,7 @@
 //!   traceback    what a goroutine is doing, in words
 //!   p            P and its caches                        m            M, getg, the way into the runtime
 //!   handshake    how a P is taken away                   spinning     who wakes whom: the essay
-//!   freeze       nobody resumes while somebody looks
+//!   freeze       nobody resumes while somebody looks      polltoken    who waits in the poller
 //!   sched        the shared state and its lock
 //!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
 //!   scavenge     gives memory and threads back           checkdead    the deadlock detector
@@ -95,6 +95,8 @@ mod p;
 mod packet;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub mod park;
+#[cfg(not(gosched_shuttle))]
+mod polltoken;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod procresize;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
@@ -223,6 +225,7 @@ mod models {
     mod loom_handshake;
     mod loom_note;
     mod loom_packet;
+    mod loom_polltoken;
     mod loom_runq;
     mod loom_sema;
     mod loom_spinning;

@@ -2,8 +2,7 @@
 //! crate knows no socket.
 //!
 //! The scheduler calls `netpoll` from three places: `findrunnable` without waiting, the last M that goes idle with
-//! waiting, and sysmon when nobody has polled for 10 ms. At most one thread *waits* in it at any time (`Sched.lastpoll`
-//! is the token), though another may poll without waiting meanwhile.
+//! waiting, and sysmon when nobody has polled for 10 ms. At most one thread *waits* in it at any time (polltoken.rs), though another may poll without waiting meanwhile.
 
 use crate::glist::GQueue;
 use crate::note::Note;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   under `lock`:  the global run queue · idle Ps · idle Ms · dead Gs beyond what the Ps keep · birth and end of threads
-//!   without it:    counters that are read as hints, `lastpoll`, the list of all Ps
+//!   without it:    counters that are read as hints, the poller's token, the list of all Ps
 //! ```
 //! The lock is taken for short, fixed work: moving a batch, linking one P or M. Nothing is called with it held.
 
@@ -11,6 +11,7 @@ use crate::glist::GQueue;
 use crate::m::M;
 use crate::note::Note;
 use crate::p::P;
+use crate::polltoken::PollToken;
 use crate::spinning::Spinning;
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::UnsafeCell;
@@ -53,10 +54,8 @@ pub(crate) struct Sched {
     procs: AtomicU32,
     /// All Ps ever made: a leaked array, replaced when it grows.
     allp: AtomicPtr<Vec<&'static P>>,
-    /// When the network was last polled (nanotime); 0 while an M waits in the poller: it is the token for that.
-    pub(crate) lastpoll: AtomicU64,
-    /// Until when the M in the poller will wait; 0: for ever.
-    pub(crate) poll_until: AtomicU64,
+    /// For waiting in the poller.
+    pub(crate) poll: PollToken,
     /// Next goroutine id not handed to any P.
     goidgen: AtomicU64,
     /// Goroutines started from threads without a P.
@@ -115,8 +114,7 @@ pub(crate) static SCHED: Sched = Sched {
     spin: Spinning::new(),
     procs: AtomicU32::new(0),
     allp: AtomicPtr::new(ptr::null_mut()),
-    lastpoll: AtomicU64::new(1),
-    poll_until: AtomicU64::new(0),
+    poll: PollToken::new(),
     goidgen: AtomicU64::new(1),
     gcount: AtomicI64::new(0),
     runs: AtomicUsize::new(0),

@@ -169,12 +169,12 @@ fn sleep_while_idle(until: Option<Instant>) -> bool {
 
 /// Harvests the network if nobody has for 10 ms (and nobody waits in the poller).
 fn poll_if_nobody_did(now: u64) -> bool {
-    let last = SCHED.lastpoll.load(Ordering::Relaxed);
-    if last == 0 || last + FORCE_PREEMPT_NS > now || !netpoll::is_active() {
+    let Some(last) = SCHED.poll.last() else { return false };
+    if last + FORCE_PREEMPT_NS > now || !netpoll::is_active() {
         return false;
     }
     // Only if still the same: somebody else may have begun to poll.
-    if SCHED.lastpoll.compare_exchange(last, now, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+    if !SCHED.poll.polls(last, now) {
         return false;
     }
     let mut ready = ReadyList::default();
@@ -228,7 +228,7 @@ fn somebody_waits(p: &'static P, now: u64, long: bool) -> bool {
         return true;
     }
     // Nobody is left to wait in the poller for sockets and timers.
-    let nobody_polls = SCHED.lastpoll.load(Ordering::Relaxed) != 0;
+    let nobody_polls = SCHED.poll.last().is_some();
     long && SCHED.spin.idle_ps() == 0 && SCHED.spin.spinners() == 0 && nobody_polls
 }
 

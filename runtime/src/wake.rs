@@ -17,6 +17,7 @@ use crate::idle::{acquirep, enter_with_p, mget, mput, pidleget, pidleput};
 use crate::m::{self, M};
 use crate::netpoll;
 use crate::p::P;
+use crate::polltoken::Owes;
 use crate::sched::{MSTART, SCHED};
 use crate::thread;
 use crate::timers::NEVER;
@@ -220,7 +221,7 @@ pub(crate) fn handoffp(p: &'static P) {
             // The last P to go idle leaves somebody in the poller, for timers and the network.
             let last = SCHED.spin.idle_ps() + 1 == SCHED.procs();
             let wants_poller = last
-                && SCHED.lastpoll.load(Ordering::Relaxed) != 0
+                && SCHED.poll.last().is_some()
                 && (netpoll::is_active() || SCHED.allp().iter().any(|p| p.timers.first() != NEVER));
             if !wants_poller {
                 pidleput(&mut locked, p);
@@ -244,16 +245,10 @@ pub(crate) fn handoffp(p: &'static P) {
 /// A timer for `when` was started: whoever waits in the poller must not wait longer; where nobody does, an idle P gets
 /// an M, which will.
 pub(crate) fn wake_netpoller(when: u64) {
-    // The timer was published under its heap's lock; the fence orders that before the looks here, as S2 does for work
-    // (spinning.rs), against the last look of an M that goes to sleep.
-    std::sync::atomic::fence(Ordering::SeqCst);
-    if SCHED.lastpoll.load(Ordering::Relaxed) == 0 {
-        let until = SCHED.poll_until.load(Ordering::Relaxed);
-        if until == 0 || until > when {
-            netpoll::poller().netpoll_break();
-        }
-    } else {
-        wakep();
+    match SCHED.poll.timer_started(when) {
+        Owes::Nothing => {}
+        Owes::Break => netpoll::poller().netpoll_break(),
+        Owes::Wake => wakep(),
     }
 }
 
@@ -262,7 +257,7 @@ pub(crate) fn wake_netpoller(when: u64) {
 pub(crate) fn poller_wanted() {
     // wakep's fence orders the registration before the look at the idle Ps; an M that goes to sleep looks at the poller
     // after its own (spinning.rs).
-    if SCHED.lastpoll.load(Ordering::Relaxed) != 0 {
+    if SCHED.poll.last().is_some() {
         wakep();
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   netpoll   if nobody has polled for 10 ms: queue what is ready
+//!   timers    one is late, though a P is idle: wake somebody (polltoken.rs says how that can be)
 //!   retake    a P whose goroutine has run 10 ms while work waits, or that was seen in a `syscall(f)` for a whole
 //!             round: take it from its M (handshake.rs) and hand it to another
 //!   once a second: send the scavenger, if there is memory to give back (scavenge.rs); follow the CPUs that the process
@@ -127,6 +128,7 @@ pub(crate) fn sysmon() {
             procresize::follow_limits();
         }
         let polled = poll_if_nobody_did(now);
+        see_to_late_timers(now);
         let took = retake(now, &mut seen);
         idle_rounds = if polled || took { 0 } else { idle_rounds + 1 };
     }
@@ -182,6 +184,15 @@ fn poll_if_nobody_did(now: u64) -> bool {
     let found = !ready.gs.is_empty();
     wake::injectglist(None, &mut ready.gs);
     found
+}
+
+/// Wakes somebody for a timer that is late, where a P is idle and nobody waits in the poller: the one who did has come out
+/// with a goroutine, and that runs on (polltoken.rs). Whoever is woken takes timers of all Ps.
+fn see_to_late_timers(now: u64) {
+    let nobody_polls = SCHED.poll.last().is_some();
+    if nobody_polls && SCHED.spin.idle_ps() > 0 && SCHED.allp().iter().any(|p| p.timers.first() <= now) {
+        wake::wakep();
+    }
 }
 
 /// Takes Ps from those who have them for too long. True if one was taken.

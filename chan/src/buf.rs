@@ -13,9 +13,9 @@
 //! The memory belongs to the channel, behind whose header it lies (hchan.rs). Each operation comes twice: for code that
 //! knows `T`, where the copy is a few moves, and for `select`, which knows only the size.
 
+use crate::shuttle::atomic::{AtomicUsize, Ordering};
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What code that does not know `T` must know of it.
 pub(crate) struct Elemtype {

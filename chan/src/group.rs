@@ -11,14 +11,14 @@
 //! returning, by a panic, by `goexit`, and also where it could not be started at all.
 
 use crate::context::{CancelFunc, Context};
+use crate::shuttle::Mutex;
+use crate::shuttle::atomic::{AtomicUsize, Ordering};
 use gosched_runtime::sync::{Semaphore, WaitGroup};
-use parking_lot::Mutex;
 use std::any::Any;
 use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A group of goroutines of which each may give an error: the first one is what [`wait`](Group::wait) gives, and it
 /// cancels the group's context, if there is one. A clone is another handle on the same group. Go: `errgroup.Group`.

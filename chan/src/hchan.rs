@@ -34,16 +34,16 @@
 //!   moving into the ring. The next one finds the value.)
 
 use crate::buf::{Elemtype, Ring};
+use crate::shuttle::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::shuttle::{RawMutex, sound};
 use crate::sudog::{Sudog, WaitQ, Wake, WakeList};
 use gosched_runtime::park::{self, WaitReason, Waiter, Woken};
-use parking_lot::RawMutex;
 use parking_lot::lock_api::RawMutex as _;
 use std::alloc::{self, Layout};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long an operation may wait.
@@ -282,6 +282,11 @@ impl Hchan {
         deadline: Option<Instant>,
         front: bool,
     ) -> Option<Wake> {
+        if !sound("channel: looks and queues under one hold of the lock") {
+            // SAFETY: the lock is held.
+            unsafe { self.unlock() };
+            self.lock();
+        }
         let w = park::current();
         let ticket = deadline.map(|_| w.open_ticket());
         let sg = Sudog::new(w, ticket, false, elem);

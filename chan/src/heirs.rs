@@ -10,8 +10,8 @@
 
 use crate::close::closechan;
 use crate::handle::Chan;
-use parking_lot::Mutex;
-use std::sync::{Arc, OnceLock};
+use crate::shuttle::{Mutex, OnceLock, per_run};
+use std::sync::Arc;
 
 /// A function to be started once, unless it is forgotten before: a [`Later`] of whatever function.
 pub(crate) trait Func: Send + Sync {
@@ -95,7 +95,9 @@ pub(crate) fn close(c: &Chan<()>) {
 
 /// The channel of those that ended before theirs was asked for: one for all.
 pub(crate) fn closed() -> Chan<()> {
-    static CLOSED: OnceLock<Chan<()>> = OnceLock::new();
+    per_run! {
+        static CLOSED: OnceLock<Chan<()>> = OnceLock::new();
+    }
     CLOSED
         .get_or_init(|| {
             let c = Chan::new(0);

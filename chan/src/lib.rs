@@ -30,6 +30,7 @@
 //! ## The map
 //! A file uses only files above it.
 //! ```text
+//! shuttle.rs  std's primitives or shuttle's
 //! error.rs    what an operation says when it does not go through
 //! sudog.rs    a waiter in a queue: Sudog, WaitQ, WakeList
 //! buf.rs      the ring
@@ -56,6 +57,9 @@
 //! ```
 //! A value's journey: handle → send → hchan → sudog → (park) → recv.
 
+// A model uses what it needs.
+#![cfg_attr(gosched_shuttle, allow(dead_code))]
+
 mod buf;
 mod cause;
 mod close;
@@ -72,6 +76,7 @@ mod reflect;
 mod scase;
 mod select;
 mod send;
+mod shuttle;
 mod slab;
 mod slot;
 mod sudog;
@@ -88,6 +93,15 @@ pub use handle::{Chan, Receiver, Sender};
 pub use iter::{IntoIter, Iter, TryIter};
 pub use reflect::{RecvHandle, Select, SelectedOperation, SendHandle};
 pub use time::{TimerChan, after, never, tick};
+
+// The shuttle models: RUSTFLAGS="--cfg gosched_shuttle" cargo test -p gosched-runtime -p gosched-chan --release --lib shuttle
+#[cfg(all(test, gosched_shuttle))]
+#[path = "tests"]
+mod models {
+    mod shuttle_chan;
+    mod shuttle_context;
+    mod shuttle_select;
+}
 
 // For the expansion of select! only.
 #[doc(hidden)]

@@ -16,6 +16,7 @@
 //! "empty" would be wrong for ever: a poll in a loop and a `Select` would never meet.)
 
 use crate::hchan::{Block, Found, Hchan, Limit, earlier, wait_on_nil};
+use crate::shuttle::sound;
 use crate::sudog::{Sudog, Wake, WakeList};
 use gosched_runtime::park::{self, WaitReason};
 use std::mem::MaybeUninit;
@@ -89,7 +90,7 @@ pub(crate) unsafe fn look(h: &Hchan, dst: *mut u8, wakes: &mut WakeList) -> Foun
     if h.ring.len() > 0 {
         // SAFETY: the lock is held, the ring has a value.
         unsafe { h.ring.take_raw(dst) };
-        if !h.sendq.is_empty() {
+        if !h.sendq.is_empty() && sound("receive: gives the room on") {
             // SAFETY: the lock is held.
             unsafe { h.settle(wakes) };
         }

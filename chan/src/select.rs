@@ -30,6 +30,7 @@ use crate::hchan::{Block, Found, Hchan, Limit, earlier, nilparkcommit, wait_on_n
 use crate::recv::{self, Recvd, chanrecv_raw};
 use crate::scase::{Dir, Fired, Scase};
 use crate::send::{self, Sent, chansend_raw};
+use crate::shuttle::sound;
 use crate::sudog::{Sudog, Wake, WakeList};
 use gosched_runtime::cheaprandn;
 use gosched_runtime::park::{self, WaitReason, Waiter, Woken};
@@ -146,7 +147,9 @@ pub(crate) unsafe fn selectgo(cases: &[Scase<'_>], s: Scratch<'_>, block: Block)
         }
     }
     let (pollorder, lockorder) = (&s.pollorder[..n], &mut s.lockorder[..n]);
-    lockorder.sort_unstable_by_key(|&i| cases[i as usize].c.addr());
+    if sound("select: one order of locks") {
+        lockorder.sort_unstable_by_key(|&i| cases[i as usize].c.addr());
+    }
     let locks = Locks { cases, lockorder };
     let mut limit = Limit::new(block);
     let mut front = false;
@@ -190,6 +193,11 @@ pub(crate) unsafe fn selectgo(cases: &[Scase<'_>], s: Scratch<'_>, block: Block)
         };
 
         // Pass 2.
+        if !sound("select: looks and queues under one hold of the locks") {
+            // SAFETY: all are locked.
+            unsafe { locks.selunlock() };
+            locks.sellock();
+        }
         let due = |case: &Scase<'_>| case.hchan()?.timer.as_ref()?.next_due();
         let deadline = cases.iter().fold(deadline, |d, case| earlier(d, due(case)));
         let w = park::current();

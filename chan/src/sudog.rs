@@ -19,10 +19,10 @@
 //! The last step of the second owner is `goready`. From then on the sudog may be gone: a chain of dequeued sudogs is
 //! walked by reading `next` first.
 
+use crate::shuttle::atomic::{AtomicPtr, Ordering};
 use gosched_runtime::park::{self, Ticket, Waiter};
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// What the waker has to say to the waiter. Go has one bit for it, `sudog.success`; we have a third word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

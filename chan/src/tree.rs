@@ -44,15 +44,15 @@
 use crate::cause::{Cause, ContextError};
 use crate::handle::{Chan, Receiver};
 use crate::heirs::{Func, Heir, Later, close, closed, end_heirs, end_heirs_and_start};
+use crate::shuttle::atomic::{AtomicU8, AtomicUsize, Ordering};
+use crate::shuttle::{Mutex, OnceLock, sound};
 use crate::slab::Slab;
 use crate::time::never;
 use crate::walk::Walk;
 use gosched_runtime::timer::{FuncTimer, after_func_at};
-use parking_lot::Mutex;
 use std::any::Any;
 use std::mem;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// A handle on a node, or the background, which is no node.
@@ -160,7 +160,7 @@ impl Cancel {
         });
         if let Some(above) = &node.above {
             let mut locked = above.below.lock();
-            match above.err() {
+            match above.err().filter(|_| sound("tree: a birth looks for its parent's end")) {
                 None => {
                     let slot = locked.links.insert(Link::Child(Arc::downgrade(&node)));
                     node.slot.store(slot, Ordering::Relaxed);
@@ -273,9 +273,9 @@ impl Cancel {
             }
         }
         drop(met);
-        // Not before: who cancels what is above finds this walk through the link.
-        self.unlink();
         walk.over();
+        // Not before: who cancels what is above finds this walk through the link, and waits for those that it met as well.
+        self.unlink();
         after.timers.iter().for_each(|t| _ = t.stop());
         drop(after.nodes);
         after.funcs.iter().for_each(|f| f.start());

@@ -39,10 +39,10 @@
 //! Under the lock nothing parks and no user code runs. Lock order: Inner, then a heap, then the scheduler; callbacks run
 //! with none of them held.
 
+use crate::loom::lock::Mutex;
 use crate::newproc::go_at;
 use crate::park;
 use crate::starttimer::{TimerId, timer_add, timer_del};
-use parking_lot::Mutex;
 use std::fmt;
 use std::mem;
 use std::panic::Location;

@@ -7,7 +7,7 @@
 //! A file imports only files above it; an upward call is a function handed over at start. Read top down:
 //!
 //! ```text
-//!   loom         std's or loom's primitives              sys/         the platform
+//!   loom         std's or a model checker's primitives   sys/         the platform
 //!   note         one thread sleeps, one wakes it         rand         the one source of chance
 //!   clock        two clocks                              fatal        the end, in Go's words
 //!   slab         the address space of stacks             slotset      containers of slot numbers
@@ -41,108 +41,131 @@
 //! Three journeys to follow: a goroutine (newproc → runq → wake → findrunnable → schedule → coro → park → schedule), a
 //! value (the channel crate), readiness (the net crate).
 
+// A build for the models holds the modelled files alone.
+#![cfg_attr(any(gosched_loom, gosched_shuttle), allow(dead_code, unused_imports))]
+
 #[cfg(not(gosched_loom))]
 mod after_func;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod allgs;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod boot;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod checkdead;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod chooser;
-#[cfg(not(gosched_loom))]
 mod clock;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod coro;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub mod debug;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod fatal;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod findrunnable;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod freeze;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod g;
+#[cfg(not(gosched_shuttle))]
 mod glist;
+#[cfg(not(gosched_shuttle))]
 mod handshake;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod hook;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod idle;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod local;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod locals;
 mod loom;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod m;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod netpoll;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod newproc;
+#[cfg(not(gosched_shuttle))]
 mod note;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod p;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub mod park;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod procresize;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod rand;
 mod reason;
+#[cfg(not(gosched_shuttle))]
 mod runq;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod scavenge;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod sched;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod schedtrace;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod schedule;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod scope;
-#[cfg(not(gosched_loom))]
 mod sema;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod slab;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod sleep;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod slotset;
+#[cfg(not(gosched_shuttle))]
 mod spinning;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod stack;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod stackpool;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod starttimer;
 #[cfg(not(gosched_loom))]
 pub mod sync;
+#[cfg(not(gosched_shuttle))]
 mod sys;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod syscall;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod sysmon;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod thread;
-#[cfg(not(gosched_loom))]
 mod timers;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod traceback;
 mod waiter;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod wake;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod world;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod worldlog;
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod worlds;
 
+// What stands in for the scheduler in a model.
+#[cfg(any(gosched_loom, gosched_shuttle))]
+#[path = "model/hook.rs"]
+mod hook;
+#[doc(hidden)]
+#[cfg(any(gosched_loom, gosched_shuttle))]
+pub mod model;
+#[cfg(any(gosched_loom, gosched_shuttle))]
+#[path = "model/newproc.rs"]
+mod newproc;
+#[cfg(any(gosched_loom, gosched_shuttle))]
+#[path = "model/park.rs"]
+pub mod park;
+#[cfg(any(gosched_loom, gosched_shuttle))]
+#[path = "model/starttimer.rs"]
+mod starttimer;
+
 /// What a network poller sees of the scheduler.
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub mod poller {
     pub use crate::netpoll::{Netpoll, PollWait, ReadyList, install};
 
@@ -165,28 +188,31 @@ pub mod timer {
 }
 
 /// Running goroutines by themselves, in an order that is chosen: what `gosched::testing` is built on.
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub mod explore {
     pub use crate::chooser::{Chooser, Crossroads, End, Limits, Ran};
     pub use crate::world::run;
 }
 
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub use boot::{Config, gomaxprocs, num_cpu, run, set_gomaxprocs};
-#[cfg(not(gosched_loom))]
+pub use hook::cheaprandn;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub use local::{AccessError, LocalKey};
-#[cfg(not(gosched_loom))]
+#[cfg(gosched_shuttle)]
+pub use newproc::go;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub use newproc::{Builder, GoroutineId, JoinHandle, go, goexit, goid, num_goroutine, spawn, yield_now};
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+pub use rand::cheaprand;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub use scope::{Scope, ScopedJoinHandle, scope};
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub use sleep::{sleep, sleep_until};
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub use syscall::{OsThreadLock, lock_os_thread, syscall};
-#[cfg(not(gosched_loom))]
-pub use {hook::cheaprandn, rand::cheaprand};
 
-// The models: RUSTFLAGS="--cfg gosched_loom" cargo test -p gosched-runtime --release --lib loom
+// The loom models: RUSTFLAGS="--cfg gosched_loom" cargo test -p gosched-runtime --release --lib loom
 #[cfg(all(test, gosched_loom))]
 #[path = "tests"]
 mod models {
@@ -196,9 +222,16 @@ mod models {
     mod loom_spinning;
 }
 
+// The shuttle models: RUSTFLAGS="--cfg gosched_shuttle" cargo test -p gosched-runtime -p gosched-chan --release --lib shuttle
+#[cfg(all(test, gosched_shuttle))]
+#[path = "tests"]
+mod models {
+    mod shuttle_sync;
+}
+
 /// What this project's own tests look at. Not part of the interface.
 #[doc(hidden)]
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub mod testing {
     use std::sync::atomic::Ordering;
 

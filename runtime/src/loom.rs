@@ -1,42 +1,108 @@
-//! The one place that chooses between `std`'s primitives and loom's.
+//! The one place that chooses between `std`'s primitives and those of a model checker.
 //!
-//! A file that is model-checked takes its atomics, mutexes, condition variables and threads from here, and nowhere
-//! else. An ordinary build sees `std`; `RUSTFLAGS="--cfg gosched_loom"` swaps in loom's, whose scheduler then runs a
-//! model through every interleaving that the memory model allows. Only the files with a protocol worth a model are
-//! built in that mode (see `lib.rs`), because loom's atomics cannot live in a `static`.
+//! A file that is modelled takes its atomics, locks, threads and statics from here, and nowhere else. There are three
+//! builds:
+//!
+//! ```text
+//!                    atomics, mutex, condvar   lock::   what it finds
+//!   ordinary         std                       parking_lot
+//!   gosched_loom     loom                      over loom's       every interleaving that the memory model allows, of a
+//!                                                                small program: what an ordering that is too weak does
+//!   gosched_shuttle  shuttle                   over shuttle's    some thousand schedules of a larger one, by chance and by
+//!                                                                PCT, sequentially consistent: what an order of steps does
+//! ```
+//! Only the files with a protocol worth a model are built for loom or shuttle (see `lib.rs`); what they find in place of the
+//! scheduler is in `model/`.
 
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub(crate) use std::sync::Mutex;
 
 /// Only the portable futex needs one.
-#[cfg(all(not(gosched_loom), not(target_os = "linux")))]
+#[cfg(all(not(any(gosched_loom, gosched_shuttle)), not(target_os = "linux")))]
 pub(crate) use std::sync::Condvar;
 
 #[cfg(gosched_loom)]
-pub(crate) use loom::sync::{Condvar, Mutex};
+pub(crate) use ::loom::{
+    sync::{Condvar, Mutex},
+    thread, thread_local,
+};
 
-#[cfg(not(gosched_loom))]
-pub(crate) mod atomic {
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+#[cfg(gosched_shuttle)]
+pub(crate) use ::shuttle::{
+    sync::{Condvar, Mutex},
+    thread, thread_local,
+};
+
+/// Atomics: std's or the checker's.
+pub mod atomic {
+    #[cfg(not(any(gosched_loom, gosched_shuttle)))]
+    use std::sync::atomic as chosen;
+
+    #[cfg(gosched_loom)]
+    use ::loom::sync::atomic as chosen;
+
+    #[cfg(gosched_shuttle)]
+    use ::shuttle::sync::atomic as chosen;
+
+    #[allow(unused_imports, reason = "not every build needs every one")]
+    pub use chosen::{
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+}
+
+/// Locks that may be released by another hand than the one that took them: parking_lot's, or what has their face.
+pub mod lock {
+    #[cfg(any(gosched_loom, gosched_shuttle))]
+    pub use crate::model::lock::{Mutex, MutexGuard};
+    #[cfg(not(any(gosched_loom, gosched_shuttle)))]
+    pub use parking_lot::{Mutex, MutexGuard};
+}
+
+/// A `static` that is made anew for each run of a model.
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+macro_rules! per_run {
+    (static $name:ident: $t:ty = $init:expr;) => {
+        static $name: $t = $init;
+    };
 }
 
 #[cfg(gosched_loom)]
-pub(crate) mod atomic {
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+macro_rules! per_run {
+    (static $name:ident: $t:ty = $init:expr;) => {
+        ::loom::lazy_static! { static ref $name: $t = $init; }
+    };
+}
+
+#[cfg(gosched_shuttle)]
+macro_rules! per_run {
+    (static $name:ident: $t:ty = $init:expr;) => {
+        ::shuttle::lazy_static! { static ref $name: $t = $init; }
+    };
+}
+pub(crate) use per_run;
+
+/// Stands between two sequentially consistent operations of one thread: nothing, but for loom, which takes such
+/// operations for AcqRel ones and knows the order of SeqCst fences only. `what`: the bug of leaving that order out.
+#[inline(always)]
+pub(crate) fn seq_cst(_what: &str) {
+    #[cfg(gosched_loom)]
+    if sound(_what) {
+        atomic::fence(atomic::Ordering::SeqCst);
+    }
 }
 
 /// Planted bugs: each model must fail when the ordering or check that it is about is taken out, and stays with that proof
 /// as a test. An ordinary build knows nothing of it: `sound` is the constant true, and goes away.
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 #[inline(always)]
 pub(crate) const fn sound(_what: &str) -> bool {
     true
 }
 
-#[cfg(gosched_loom)]
-pub(crate) use planting::sound;
+#[cfg(any(gosched_loom, gosched_shuttle))]
+pub use planting::sound;
 
-#[cfg(gosched_loom)]
+#[cfg(any(gosched_loom, gosched_shuttle))]
 mod planting {
     use std::cell::Cell;
 
@@ -46,17 +112,16 @@ mod planting {
 
     /// False where a test has planted the bug of this name. A model runs on one thread of the system, so a thread-local
     /// will do.
-    pub(crate) fn sound(what: &str) -> bool {
+    pub fn sound(what: &str) -> bool {
         PLANTED.with(Cell::get) != Some(what)
     }
 
     /// Runs a model with a bug planted.
-    #[cfg(test)]
-    pub(crate) fn with_bug(what: &'static str, model: impl FnOnce()) {
+    pub fn with_bug(what: &'static str, model: impl FnOnce()) {
         PLANTED.with(|p| p.set(Some(what)));
         model();
         PLANTED.with(|p| p.set(None));
     }
 }
-#[cfg(all(test, gosched_loom))]
-pub(crate) use planting::with_bug;
+#[cfg(any(gosched_loom, gosched_shuttle))]
+pub use planting::with_bug;

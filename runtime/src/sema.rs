@@ -42,16 +42,33 @@
 //! coming. (Go lets the unit touch the word, where an arrival can still snatch it, and then yields the processor to
 //! the heir; nothing is yielded here.)
 
+use crate::loom::atomic::{AtomicU32, Ordering};
+use crate::loom::lock::{Mutex, MutexGuard};
+use crate::loom::{per_run, seq_cst, sound};
 use crate::park::{WaitReason, Waiter, current, gopark, goready};
 use parking_lot::lock_api::GuardNoSend;
-use parking_lot::{Mutex, MutexGuard};
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The number of roots: a prime, so that the strides of allocators do not fall together.
-const ROOTS: usize = 251;
+const ROOTS: usize = if cfg!(any(gosched_loom, gosched_shuttle)) { 1 } else { 251 };
 
-static TABLE: [Root; ROOTS] = [const { Root::new() }; ROOTS];
+per_run! {
+    static TABLE: Table = Table::new();
+}
+
+struct Table([Root; ROOTS]);
+
+impl Table {
+    #[cfg(not(gosched_loom))]
+    const fn new() -> Table {
+        Table([const { Root::new() }; ROOTS])
+    }
+
+    #[cfg(gosched_loom)]
+    fn new() -> Table {
+        Table([Root::new()])
+    }
+}
 
 /// One slot of the table. Aligned to two cache lines, which processors fetch in pairs.
 #[repr(align(128))]
@@ -62,12 +79,18 @@ struct Root {
 }
 
 impl Root {
+    #[cfg(not(gosched_loom))]
     const fn new() -> Root {
         Root { tree: Mutex::new(Tree { top: null_mut() }), waiters: AtomicU32::new(0) }
     }
 
+    #[cfg(gosched_loom)]
+    fn new() -> Root {
+        Root { tree: Mutex::new(Tree { top: null_mut() }), waiters: AtomicU32::new(0) }
+    }
+
     fn of(word: &AtomicU32) -> &'static Root {
-        &TABLE[(address(word) >> 3) % ROOTS]
+        &TABLE.0[(address(word) >> 3) % ROOTS]
     }
 
     /// Takes the first waiter of `word` out of the tree, which the caller has locked. The record is the caller's then,
@@ -242,7 +265,8 @@ fn semacquire_slow(word: &AtomicU32, lifo: bool, reason: WaitReason) {
     loop {
         let mut tree = root.tree.lock();
         root.waiters.fetch_add(1, Ordering::SeqCst); // A1
-        if try_take(word) {
+        seq_cst("sema: one order of all four steps");
+        if sound("sema: looks once more when counted") && try_take(word) {
             // Relaxed: a releaser that still sees the 1 only looks in vain.
             root.waiters.fetch_sub(1, Ordering::Relaxed);
             return;
@@ -280,6 +304,7 @@ pub(crate) fn semrelease(word: &AtomicU32, handoff: bool) {
         return semrelease_handoff(word);
     }
     word.fetch_add(1, Ordering::SeqCst); // R1
+    seq_cst("sema: one order of all four steps");
     let root = Root::of(word);
     // R2. The waiters of other words of the root count too.
     if root.waiters.load(Ordering::SeqCst) != 0 {
@@ -321,14 +346,14 @@ unsafe fn wake(s: NonNull<Sudog>, granted: bool) {
     // SAFETY: the record is the caller's and its waiter parked, its stack alive, until this goready, the only one for
     // this park.
     unsafe {
-        (*s.as_ptr()).granted = granted;
+        (*s.as_ptr()).granted = granted && sound("sema: a handed unit is marked as such");
         let waiter = (*s.as_ptr()).waiter;
         goready(waiter);
     }
 }
 
 /// How many waiters `word` has. For tests, which must know that a thread has got as far as its sleep.
-#[cfg(test)]
+#[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
 pub(crate) fn waiting(word: &AtomicU32) -> usize {
     let mut tree = Root::of(word).tree.lock();
     // SAFETY: the lock is held.
@@ -342,7 +367,7 @@ pub(crate) fn waiting(word: &AtomicU32) -> usize {
     n
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
 mod tests {
     use super::*;
     use crate::hook::cheaprandn;

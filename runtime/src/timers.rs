@@ -14,8 +14,8 @@
 //!
 //! A timer's function is called with no lock held, so it may use channels and start or stop timers.
 
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::loom::atomic::{AtomicU64, Ordering};
+use crate::loom::lock::Mutex;
 
 /// What a timer does when it is due: called with the two words given at its start, on the scheduler's stack, with no
 /// lock held. It must not park, block or panic.
@@ -262,7 +262,7 @@ impl Timers {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

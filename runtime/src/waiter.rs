@@ -219,7 +219,7 @@ impl Waiter {
     }
 }
 
-#[cfg(all(test, not(gosched_loom)))]
+#[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
 mod tests {
     use super::*;
 

@@ -26,6 +26,8 @@
 //! Who holds the lock sees all that was done under it before: every way in is an Acquire operation on the word, the way
 //! out a Release, and what changes the word between them is read-modify-write, which hands the Release on.
 
+use crate::loom::atomic::{AtomicU32, Ordering};
+use crate::loom::sound;
 use crate::park::{WaitReason, now, point};
 use crate::sema::{semacquire, semrelease};
 use std::cell::UnsafeCell;
@@ -33,7 +35,6 @@ use std::fmt;
 use std::hint::spin_loop;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const LOCKED: u32 = 1;
@@ -208,12 +209,12 @@ impl RawMutex {
                 return;
             }
             // The unlock that woke us set WOKEN in our name.
-            woken = true;
+            woken = sound("mutex: who was woken says so in the word");
             spins = 0;
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
     pub(super) fn has_waiters(&self) -> bool {
         crate::sema::waiting(&self.sema) != 0
     }
@@ -451,7 +452,7 @@ impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
 mod tests {
     use super::*;
     use crate::sema::waiting;

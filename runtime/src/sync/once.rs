@@ -11,10 +11,10 @@
 //! ```
 
 use super::mutex::RawMutex;
+use crate::loom::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::park::{WaitReason, point};
 use crate::sema::{semacquire, semrelease};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// What `Once` and `OnceLock` have in common.
 pub(super) struct RawOnce {

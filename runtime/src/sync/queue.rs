@@ -20,9 +20,10 @@
 //! somebody who has given up. The one whose time is up takes the lock before it leaves, so its record is alive for as
 //! long as a waker can hold it in hand.
 
+use crate::loom::lock::{Mutex, MutexGuard};
+use crate::loom::sound;
 use crate::park::{Ticket, WaitReason, Waiter, Woken, current, gopark, gopark_timeout, goready};
 use parking_lot::lock_api::GuardNoSend;
-use parking_lot::{Mutex, MutexGuard};
 use std::ptr::null_mut;
 use std::time::Instant;
 
@@ -154,7 +155,7 @@ impl List {
             if claimed {
                 woken.push(r);
             }
-            claimed
+            claimed || !sound("queue: who has given up does not count")
         }
     }
 }
@@ -242,7 +243,7 @@ unsafe fn unlock(_: Waiter, queue: *mut ()) -> bool {
     true
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
 pub(super) mod tests {
     use super::*;
 

@@ -24,13 +24,14 @@
 //! last writer did, by `readers` or by the semaphore.
 
 use super::mutex::RawMutex;
+use crate::loom::atomic::{AtomicI64, AtomicU32, Ordering};
+use crate::loom::sound;
 use crate::park::{WaitReason, point};
 use crate::sema::{semacquire, semrelease};
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 /// Taken off `readers` by a writer.
 const WRITER: i64 = 1 << 62;
@@ -115,7 +116,8 @@ impl RawRwLock {
     #[cold]
     fn write_slow(&self, r: i64) {
         // Acquire: where all r have left by now, pairs with their AcqRel in unlock_read_slow.
-        if self.leaving.fetch_add(r, Ordering::AcqRel) + r != 0 {
+        let some_are_in = self.leaving.fetch_add(r, Ordering::AcqRel) + r != 0;
+        if some_are_in || !sound("rwlock: the writer sees that all have left") {
             semacquire(&self.writer_sema, false, WaitReason::SyncRWMutexLock);
         }
     }
@@ -425,7 +427,7 @@ impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
 mod tests {
     use super::*;
     use crate::sema::waiting;

@@ -18,10 +18,10 @@
 
 use super::deadline_in;
 use super::queue::{List, Queue, Record, WokenList, park, queue};
+use crate::loom::atomic::{AtomicUsize, Ordering};
 use crate::park::{WaitReason, Woken, point};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const QUEUED: usize = 1;
@@ -402,7 +402,7 @@ impl Drop for SemaphorePermit<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex as StdMutex};

@@ -13,11 +13,11 @@
 //! (0, w) no other operation changes it: an `add` that would is the misuse that Go describes, an `add` from zero that
 //! does not happen before the `wait`.
 
+use crate::loom::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::park::{WaitReason, point};
 use crate::sema::{semacquire, semrelease};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const COUNTER_SHIFT: u32 = 32;
 
@@ -267,7 +267,7 @@ impl fmt::Debug for WaitGroup {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
 mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -214,11 +214,16 @@ fn base<F: FnOnce()>(g: &'static G, f: F) {
     m::enter(g);
 }
 
-/// Drops a panic's payload; one whose destructor panics as well is given up.
-pub(crate) fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
+/// Drops a panic's payload. Its destructor may panic, and so may that of the new payload: after a few of them the last is
+/// given up.
+pub(crate) fn discard(mut payload: Box<dyn Any + Send>) {
+    for _ in 0..8 {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(again) => payload = again,
+        }
     }
+    std::mem::forget(payload);
 }
 
 /// Ends the calling goroutine, running its destructors (Go: `runtime.Goexit`). No panic hook is called; a `join` on it

@@ -117,6 +117,8 @@ pub(crate) struct G {
     pub(crate) in_syscall: AtomicBool,
     /// Since when it waits, by the coarse clock.
     since: AtomicU32,
+    /// In a trace: the number of the arrow to its next run (trace/point.rs). Written by whoever makes it runnable.
+    pub(crate) flow: AtomicU32,
     /// The way off the stack. Written at the start of the first run, by the goroutine.
     suspender: Cell<Option<Suspender<Order>>>,
     /// Present from the first run to the end. Owned by the M that runs it.
@@ -167,6 +169,7 @@ impl G {
             reason: AtomicU8::new(0),
             in_syscall: AtomicBool::new(false),
             since: AtomicU32::new(0),
+            flow: AtomicU32::new(0),
             parent: AtomicU64::new(0),
             regs: Cell::new(Regs::NONE),
             site: AtomicPtr::new(ptr::null_mut()),

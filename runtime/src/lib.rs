@@ -19,7 +19,8 @@
 //!   g            G, its states, its orders               allgs        where Gs live
 //!   runq         the local run queue                     timer        the timer heap
 //!   traceback    what a goroutine is doing, in words
-//!   p            P and its caches                        m            M, getg, the way into the runtime
+//!   p            P and its caches                        trace/ring   what an M has seen, until it is fetched
+//!   m            M, getg, the way into the runtime       trace/point  what the scheduler says while one listens
 //!   freeze       nobody resumes while somebody looks
 //!   handshake    how a P is taken away                   spinning     who wakes whom: the essay
 //!   sched        the shared state and its lock
@@ -33,6 +34,8 @@
 //!   sleep        sleep, sleep_until                      after_func   functions called at a time
 //!   sema, sync/  locks over the seam
 //!   scope        goroutines that borrow                  sysmon       the watchman
+//!   trace/json   tracks and events, as text              trace/story  records become slices and arrows
+//!   trace        start, stop, and the thread that writes
 //!   debug        stacks and numbers                      schedtrace   a line now and then
 //!   boot         run, Config, procresize
 //!   chooser      who chooses in an exploration            worldlog     what happened, in words
@@ -135,6 +138,8 @@ mod sysmon;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod thread;
 mod timers;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod trace;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod traceback;
 mod waiter;

@@ -16,6 +16,7 @@ use crate::m;
 use crate::p::P;
 use crate::park::{WaitReason, Waiter, gopark, goready};
 use crate::sched::SCHED;
+use crate::trace::point as trace;
 use crate::wake::ready_on;
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -150,6 +151,7 @@ pub(crate) unsafe fn newproc_on<F: FnOnce() + Send>(
     // SAFETY: a dead G that we took out of a free list.
     unsafe { g.init(goid, parent, site, extra, move || base(g, f)) };
     g.set_status(crate::g::Gstatus::Runnable);
+    trace::go(g, goid);
     ready_on(p, g);
     goid
 }

@@ -20,6 +20,7 @@ use crate::p::P;
 use crate::sched::{MSTART, SCHED};
 use crate::thread;
 use crate::timers::NEVER;
+use crate::trace::point as trace;
 use crate::waiter::{Waiter, WaiterKind};
 use std::sync::atomic::Ordering;
 
@@ -46,10 +47,14 @@ pub(crate) fn ready(gp: &'static G) {
     match m::getg() {
         Some(me) => {
             let m = enter_with_p(me);
+            trace::ready(gp);
             ready_on(m.p(), gp);
             m::leave(m);
         }
-        None => ready_on(m::current_m().and_then(M::p), gp),
+        None => {
+            trace::ready(gp);
+            ready_on(m::current_m().and_then(M::p), gp)
+        }
     }
 }
 
@@ -202,6 +207,7 @@ pub(crate) fn work_anywhere(now: u64) -> bool {
 /// Finds a new M for a P whose M blocks, or lets it be idle. The caller owns the P.
 pub(crate) fn handoffp(p: &'static P) {
     SCHED.handoffs.fetch_add(1, Ordering::Relaxed);
+    trace::handoff(p);
     if SCHED.is_retired(p) {
         // Put away; what it had is in the global queue now.
         pidleput(&mut SCHED.lock(), p);

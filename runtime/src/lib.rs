@@ -190,6 +190,14 @@ mod models {
     mod loom_spinning;
 }
 
+/// Calls of the system that fail on demand: with the feature `faults`, for this project's own tests. Not part of the
+/// interface.
+#[doc(hidden)]
+#[cfg(not(gosched_loom))]
+pub mod faults {
+    pub use crate::sys::faults::*;
+}
+
 /// What this project's own tests look at. Not part of the interface.
 #[doc(hidden)]
 #[cfg(not(gosched_loom))]

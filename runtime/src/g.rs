@@ -93,8 +93,8 @@ struct Entry {
 #[derive(Default)]
 pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
-    /// Asked for with `Builder::stack_size`; 0: the standard.
-    pub(crate) stack_size: usize,
+    /// Where its starter has got one for it already. Taken at its first run.
+    pub(crate) stack: Option<stack::Stack>,
 }
 
 /// The fields stand in the order of their use: what every switch touches fills the first two cache lines. Four in all.
@@ -331,14 +331,14 @@ impl G {
         }
     }
 
-    /// The size of the stack that it asked for; 0: the standard.
+    /// The stack that its starter has got for it.
     ///
     /// # Safety
     /// The caller owns this runnable G.
     #[inline]
-    pub(crate) unsafe fn wanted_stack(&self) -> usize {
-        // SAFETY: as promised.
-        unsafe { (*self.extra.get()).as_ref() }.map_or(0, |e| e.stack_size)
+    pub(crate) unsafe fn own_stack(&self) -> Option<stack::Stack> {
+        // SAFETY: as promised; the reference ends here.
+        unsafe { (*self.extra.get()).as_mut() }?.stack.take()
     }
 
     /// Whether it has run before.

@@ -234,6 +234,14 @@ mod models {
     mod shuttle_sync;
 }
 
+/// Calls of the system that fail on demand: with the feature `faults`, for this project's own tests. Not part of the
+/// interface.
+#[doc(hidden)]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+pub mod faults {
+    pub use crate::sys::faults::*;
+}
+
 /// What this project's own tests look at. Not part of the interface.
 #[doc(hidden)]
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]

@@ -117,9 +117,9 @@ fn execute(m: &'static M, g: &'static G) {
 pub(crate) fn stackalloc(p: &'static P, g: &'static G) -> stack::Stack {
     // SAFETY: g is ours (execute), and so is the P, on g0; no other reference into its local part is alive.
     let s = unsafe {
-        match g.wanted_stack() {
-            0 => p.local().stacks.stackalloc(),
-            size => stack::stackalloc_large(size),
+        match g.own_stack() {
+            None => p.local().stacks.stackalloc(),
+            Some(stack) => Ok(stack),
         }
     };
     s.unwrap_or_else(|e| {

@@ -18,6 +18,7 @@ use crate::m::{self, M};
 use crate::netpoll;
 use crate::p::P;
 use crate::sched::{MSTART, SCHED};
+use crate::sys;
 use crate::thread;
 use crate::timers::NEVER;
 use crate::trace::point as trace;
@@ -150,12 +151,8 @@ fn newm(p: &'static P, spinning: bool) {
     m.spinning.set(spinning);
     m.nextp.set(Some(p));
     let mstart = *MSTART.get().expect("handed over at start");
-    let thread = std::thread::Builder::new().name(format!("gosched-m{id}")).stack_size(M_STACK);
-    if let Err(e) = thread.spawn(move || mstart(m)) {
-        crate::fatal::fatal_with(
-            format_args!("runtime: failed to create new OS thread (have {} already): {e}", count - 1),
-            "newosproc",
-        );
+    if let Err(e) = sys::thread::start(&format!("gosched-m{id}"), M_STACK, move || mstart(m)) {
+        crate::fatal::no_thread(count - 1, &e);
     }
 }
 

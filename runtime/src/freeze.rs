@@ -24,66 +24,145 @@
 //!
 //! Nothing may be waited for while frozen that a goroutine at rest could hold; the runtime's own locks are never held at
 //! the gate.
+//!
+//! Model: tests/loom_freeze.rs, with real fences on both sides.
 
+use crate::handshake::{owner_fence, thief_fence};
+use crate::loom::atomic::{AtomicBool, Ordering};
+use crate::loom::{Condvar, Mutex, MutexGuard, pause, sound};
+#[cfg(not(gosched_loom))]
 use crate::m::{self, M};
-use crate::sys;
-use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::time::Duration;
 
-static FROZEN: AtomicBool = AtomicBool::new(false);
-/// One looker at a time.
-static LOOKING: Mutex<()> = Mutex::new(());
-/// Where those at the gate wait. The mutex is held to change FROZEN to false.
-static GATE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+/// What the gate, and who looks, see of an M.
+pub(crate) trait Resumes {
+    /// Asleep, or at the gate.
+    fn quiet(&self) -> bool;
+    fn set_quiet(&self, quiet: bool);
+    /// Inside the runtime.
+    fn inside(&self) -> bool;
+}
 
-/// Before a goroutine is resumed or buried. On g0, inside the runtime, no lock held.
-#[inline(always)]
-pub(crate) fn gate(m: &'static M) {
-    if !sys::barrier::registered() {
-        // Pairs with the fence of `membarrier`, where that is only one.
-        fence(Ordering::SeqCst);
+/// The gate.
+pub(crate) struct Freeze {
+    frozen: AtomicBool,
+    /// One looker at a time.
+    looking: Mutex<()>,
+    /// Where those at the gate wait. The mutex is held to change `frozen` to false.
+    gate: Mutex<()>,
+    thaw: Condvar,
+}
+
+impl Freeze {
+    #[cfg(not(gosched_loom))]
+    const fn new() -> Freeze {
+        let (looking, gate, thaw) = (Mutex::new(()), Mutex::new(()), Condvar::new());
+        Freeze { frozen: AtomicBool::new(false), looking, gate, thaw }
     }
-    if FROZEN.load(Ordering::Relaxed) {
-        gate_slow(m);
+
+    #[cfg(gosched_loom)]
+    pub(crate) fn new() -> Freeze {
+        let (looking, gate, thaw) = (Mutex::new(()), Mutex::new(()), Condvar::new());
+        Freeze { frozen: AtomicBool::new(false), looking, gate, thaw }
+    }
+
+    #[inline(always)]
+    pub(crate) fn gate(&self, m: &impl Resumes) {
+        // Between `in_rt` or `quiet`, written before, and the look; pairs with the fence in `freeze`.
+        owner_fence("freeze: the gate fences");
+        if self.is_frozen() {
+            self.gate_slow(m);
+        }
+    }
+
+    #[inline(always)]
+    fn is_frozen(&self) -> bool {
+        // Acquire: pairs with the Release of the thaw. Whoever looked at our goroutine is done with it.
+        let order = if sound("freeze: the gate acquires") { Ordering::Acquire } else { Ordering::Relaxed };
+        self.frozen.load(order)
+    }
+
+    #[cold]
+    fn gate_slow(&self, m: &impl Resumes) {
+        m.set_quiet(true);
+        let mut guard = self.gate.lock().unwrap();
+        while self.is_frozen() {
+            guard = self.thaw.wait(guard).unwrap();
+        }
+        drop(guard);
+        m.set_quiet(false);
+        // And past the gate again: another looker may have seen it quiet.
+        if sound("freeze: past the gate again") {
+            self.gate(m);
+        }
+    }
+
+    /// Closes the gate. Nothing is at rest before every M [`has_come_to_rest`].
+    pub(crate) fn freeze(&self) -> Frozen<'_> {
+        let looking = self.looking.lock().unwrap();
+        // Relaxed: the fences order it.
+        self.frozen.store(true, Ordering::Relaxed);
+        thief_fence();
+        Frozen { freeze: self, _looking: looking }
     }
 }
 
-#[cold]
-fn gate_slow(m: &'static M) {
-    m.set_quiet(true);
-    let mut guard = GATE.0.lock();
-    while FROZEN.load(Ordering::Relaxed) {
-        GATE.1.wait(&mut guard);
+/// Waits until `m` resumes nothing that it has not resumed already. To be called while frozen.
+pub(crate) fn has_come_to_rest(m: &impl Resumes) {
+    while !m.quiet() && m.inside() && sound("freeze: the looker waits") {
+        pause();
     }
-    drop(guard);
-    m.set_quiet(false);
-    // And past the gate again: another looker may have seen it quiet.
-    gate(m);
 }
 
 /// While it lives, goroutines at rest stay so.
-pub(crate) struct Frozen(#[allow(dead_code, reason = "held")] parking_lot::MutexGuard<'static, ()>);
+pub(crate) struct Frozen<'a> {
+    freeze: &'a Freeze,
+    _looking: MutexGuard<'a, ()>,
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        let _gate = self.freeze.gate.lock().unwrap();
+        // Release: what was looked at is done with; pairs with the Acquire at the gate.
+        self.freeze.frozen.store(false, Ordering::Release);
+        self.freeze.thaw.notify_all();
+    }
+}
+
+#[cfg(not(gosched_loom))]
+static FREEZE: Freeze = Freeze::new();
+
+/// Before a goroutine is resumed or buried. On g0, inside the runtime, no lock held.
+#[cfg(not(gosched_loom))]
+#[inline(always)]
+pub(crate) fn gate(m: &'static M) {
+    FREEZE.gate(m);
+}
 
 /// Waits until everything is at rest that is not running. The caller must not park before it drops what it gets.
-pub(crate) fn freeze() -> Frozen {
-    let frozen = Frozen(LOOKING.lock());
-    FROZEN.store(true, Ordering::Relaxed);
-    sys::barrier::membarrier();
+#[cfg(not(gosched_loom))]
+pub(crate) fn freeze() -> Frozen<'static> {
+    let frozen = FREEZE.freeze();
     let me = m::getg().map(m::m_of);
     M::for_each(|m| {
         // On a goroutine the caller's own M is outside the runtime.
-        while !m.quiet() && m.handshake.inside() && !me.is_some_and(|me| std::ptr::eq(me, m)) {
-            std::thread::sleep(Duration::from_micros(20));
+        if !me.is_some_and(|me| std::ptr::eq(me, m)) {
+            has_come_to_rest(m);
         }
     });
     frozen
 }
 
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _gate = GATE.0.lock();
-        FROZEN.store(false, Ordering::Relaxed);
-        GATE.1.notify_all();
+#[cfg(not(gosched_loom))]
+impl Resumes for M {
+    fn quiet(&self) -> bool {
+        M::quiet(self)
+    }
+
+    fn set_quiet(&self, quiet: bool) {
+        M::set_quiet(self, quiet);
+    }
+
+    fn inside(&self) -> bool {
+        self.handshake.inside()
     }
 }

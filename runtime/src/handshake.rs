@@ -39,22 +39,23 @@ pub(crate) struct Handshake {
     deciding: Mutex<()>,
 }
 
-/// The owner's fence, or what stands for it.
+/// The owner's fence, or what stands for it. `what`: the bug of leaving it out.
 #[inline(always)]
-fn owner_fence() {
+pub(crate) fn owner_fence(what: &'static str) {
     #[cfg(not(gosched_loom))]
     if crate::sys::barrier::registered() {
         // The processor may still reorder; the thief's membarrier deals with that.
         std::sync::atomic::compiler_fence(Ordering::SeqCst);
         return;
     }
-    if sound("handshake: owner fences") {
+    if sound(what) {
         // Pairs with the fence in `thief_fence`.
         fence(Ordering::SeqCst);
     }
 }
 
-fn thief_fence() {
+/// The other side's fence, which is the owner's too where the kernel has membarrier.
+pub(crate) fn thief_fence() {
     #[cfg(not(gosched_loom))]
     crate::sys::barrier::membarrier();
     #[cfg(gosched_loom)]
@@ -72,7 +73,7 @@ impl Handshake {
     #[must_use]
     pub(crate) fn enter(&self) -> bool {
         self.in_rt.store(true, Ordering::Relaxed);
-        owner_fence();
+        owner_fence("handshake: owner fences");
         self.retaken.load(Ordering::Relaxed)
     }
 
@@ -84,7 +85,6 @@ impl Handshake {
     }
 
     /// Anyone: whether the owner is inside the runtime. (freeze.rs)
-    #[cfg(not(gosched_loom))]
     pub(crate) fn inside(&self) -> bool {
         // Acquire: pairs with the Release in `leave`.
         self.in_rt.load(Ordering::Acquire)

@@ -21,8 +21,8 @@
 //!   traceback    what a goroutine is doing, in words
 //!   p            P and its caches                        trace/ring   what an M has seen, until it is fetched
 //!   m            M, getg, the way into the runtime       trace/point  what the scheduler says while one listens
-//!   freeze       nobody resumes while somebody looks
 //!   handshake    how a P is taken away                   spinning     who wakes whom: the essay
+//!   freeze       nobody resumes while somebody looks
 //!   sched        the shared state and its lock
 //!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
 //!   scavenge     gives memory and threads back           checkdead    the deadlock detector
@@ -30,7 +30,8 @@
 //!   syscall      losing the P and coming back
 //!   starttimer   timers for everybody
 //!   findrunnable the search                              schedule     the loop
-//!   park         THE SEAM: gopark, goready               newproc      go, spawn, JoinHandle
+//!   park         THE SEAM: gopark, goready               packet       between a goroutine and its joiner
+//!   newproc      go, spawn, JoinHandle
 //!   sleep        sleep, sleep_until                      after_func   functions called at a time
 //!   sema, sync/  locks over the seam
 //!   scope        goroutines that borrow                  sysmon       the watchman
@@ -66,7 +67,7 @@ pub mod debug;
 mod fatal;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod findrunnable;
-#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+#[cfg(not(gosched_shuttle))]
 mod freeze;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod g;
@@ -93,6 +94,8 @@ mod newproc;
 mod note;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod p;
+#[cfg(not(gosched_shuttle))]
+mod packet;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub mod park;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
@@ -221,10 +224,14 @@ pub use syscall::{OsThreadLock, lock_os_thread, syscall};
 #[cfg(all(test, gosched_loom))]
 #[path = "tests"]
 mod models {
+    mod loom_freeze;
     mod loom_handshake;
     mod loom_note;
+    mod loom_packet;
     mod loom_runq;
+    mod loom_sema;
     mod loom_spinning;
+    mod loom_ticket;
 }
 
 // The shuttle models: RUSTFLAGS="--cfg gosched_shuttle" cargo test -p gosched-runtime -p gosched-chan --release --lib shuttle

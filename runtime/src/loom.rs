@@ -15,15 +15,11 @@
 //! scheduler is in `model/`.
 
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
-pub(crate) use std::sync::Mutex;
-
-/// Only the portable futex needs one.
-#[cfg(all(not(any(gosched_loom, gosched_shuttle)), not(target_os = "linux")))]
-pub(crate) use std::sync::Condvar;
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
 #[cfg(gosched_loom)]
 pub(crate) use ::loom::{
-    sync::{Condvar, Mutex},
+    sync::{Condvar, Mutex, MutexGuard},
     thread, thread_local,
 };
 
@@ -48,6 +44,35 @@ pub mod atomic {
     pub use chosen::{
         AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+}
+
+/// Lets others get on, in a loop that waits for them.
+pub(crate) fn pause() {
+    #[cfg(not(any(gosched_loom, gosched_shuttle)))]
+    std::thread::sleep(std::time::Duration::from_micros(20));
+    #[cfg(any(gosched_loom, gosched_shuttle))]
+    thread::yield_now();
+}
+
+/// A cell to each of whose accesses loom comes: std's, with loom's face.
+pub(crate) mod cell {
+    #[cfg(gosched_loom)]
+    pub(crate) use ::loom::cell::UnsafeCell;
+
+    #[cfg(not(gosched_loom))]
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    #[cfg(not(gosched_loom))]
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(v: T) -> UnsafeCell<T> {
+            UnsafeCell(std::cell::UnsafeCell::new(v))
+        }
+
+        #[inline(always)]
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
 }
 
 /// Locks that may be released by another hand than the one that took them: parking_lot's, or what has their face.

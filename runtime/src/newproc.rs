@@ -14,18 +14,17 @@ use crate::hook::{self, point};
 use crate::idle::enter_with_p;
 use crate::m;
 use crate::p::P;
-use crate::park::{WaitReason, Waiter, gopark, goready};
+use crate::packet::Packet;
+pub(crate) use crate::packet::discard;
 use crate::sched::SCHED;
 use crate::trace::point as trace;
 use crate::wake::ready_on;
-use std::any::Any;
-use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Goroutine ids that a P takes at a time.
 const GOID_BATCH: u64 = 16;
@@ -221,18 +220,6 @@ fn base<F: FnOnce()>(g: &'static G, f: F) {
     m::enter(g);
 }
 
-/// Drops a panic's payload. Its destructor may panic, and so may that of the new payload: after a few of them the last is
-/// given up.
-pub(crate) fn discard(mut payload: Box<dyn Any + Send>) {
-    for _ in 0..8 {
-        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            Ok(()) => return,
-            Err(again) => payload = again,
-        }
-    }
-    std::mem::forget(payload);
-}
-
 /// Ends the calling goroutine, running its destructors (Go: `runtime.Goexit`). No panic hook is called; a `join` on it
 /// gives `Err`. Code that catches panics may catch it, as it would a panic. On the main goroutine, `run` panics in its
 /// caller.
@@ -253,81 +240,6 @@ pub(crate) fn discard(mut payload: Box<dyn Any + Send>) {
 pub fn goexit() -> ! {
     assert!(m::getg().is_some(), "goexit called outside of a goroutine");
     resume_unwind(Box::new(GoExit))
-}
-
-/// Where a goroutine leaves its result, and one other waits for it.
-///
-/// `state` is null while it runs, the joiner's waiter while one waits, DONE afterwards. `result` belongs to the goroutine
-/// until DONE and to the joiner from then on.
-struct Packet<T> {
-    state: AtomicPtr<()>,
-    result: UnsafeCell<Option<std::thread::Result<T>>>,
-    /// Of a scope: set where a panic was never joined.
-    unseen_panic: Option<Arc<AtomicBool>>,
-}
-
-impl<T> Drop for Packet<T> {
-    fn drop(&mut self) {
-        let result = self.result.get_mut().take();
-        if let (Some(Err(_)), Some(unseen)) = (&result, &self.unseen_panic) {
-            // Relaxed: the scope's WaitGroup orders it.
-            unseen.store(true, Ordering::Relaxed);
-        }
-        // A destructor of the result may panic: not into whoever happens to hold the last reference.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(result))) {
-            discard(payload);
-        }
-    }
-}
-
-const DONE: *mut () = ptr::without_provenance_mut(1);
-
-// SAFETY: `state` hands `result` over from one side to the other (above); T moves between them.
-unsafe impl<T: Send> Sync for Packet<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Send for Packet<T> {}
-
-impl<T> Packet<T> {
-    fn new(unseen_panic: Option<Arc<AtomicBool>>) -> Packet<T> {
-        Packet { state: AtomicPtr::new(ptr::null_mut()), result: UnsafeCell::new(None), unseen_panic }
-    }
-
-    fn is_done(&self) -> bool {
-        // Acquire: pairs with the Release in `complete`.
-        self.state.load(Ordering::Acquire) == DONE
-    }
-
-    fn complete(&self, r: std::thread::Result<T>) {
-        // SAFETY: the goroutine's side, before DONE.
-        unsafe { *self.result.get() = Some(r) };
-        // AcqRel: publishes the result; acquires the waiter.
-        let waiter = self.state.swap(DONE, Ordering::AcqRel);
-        if !waiter.is_null() {
-            // SAFETY: `wait` put it there in its commit, and parks until we ready it.
-            unsafe { goready(Waiter::from_raw(waiter)) };
-        }
-    }
-
-    /// Waits for DONE. One waiter at most: `join` consumes the handle.
-    fn wait(&self) {
-        unsafe fn commit(w: Waiter, state: *mut ()) -> bool {
-            // SAFETY: the state of a packet that the joiner holds; it stays alive while the joiner is parked, and after
-            // the exchange it is not touched here.
-            let state = unsafe { &*state.cast::<AtomicPtr<()>>() };
-            state.compare_exchange(ptr::null_mut(), w.into_raw(), Ordering::AcqRel, Ordering::Acquire).is_ok()
-        }
-        if !self.is_done() {
-            let state = (&raw const self.state).cast_mut().cast();
-            // SAFETY: `complete` readies the waiter once; it finds it only through the commit's exchange.
-            unsafe { gopark(commit, state, WaitReason::Join) };
-        }
-    }
-
-    fn take(&self) -> std::thread::Result<T> {
-        debug_assert!(self.is_done());
-        // SAFETY: DONE, and there is one joiner.
-        unsafe { (*self.result.get()).take() }.expect("joined once")
-    }
 }
 
 /// The number of a goroutine; its `Debug` shows it.

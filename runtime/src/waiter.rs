@@ -23,6 +23,7 @@
 //! counted that far, so no stale ticket fits it.
 
 use crate::loom::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::loom::sound;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU8;
 
@@ -161,7 +162,8 @@ impl Waiter {
         let head = self.head();
         // Relaxed: only stale claimers can race, and their CAS fails whatever it sees, since no ticket value comes
         // twice. The new ticket reaches its claimers through the lock of the queue it is put in.
-        let next = (head.ticket.load(Ordering::Relaxed) | 1) + 1;
+        let last = head.ticket.load(Ordering::Relaxed);
+        let next = if sound("ticket: no value comes twice") { (last | 1) + 1 } else { last & !1 };
         head.ticket.store(next, Ordering::Relaxed);
         Ticket(next)
     }

@@ -11,6 +11,7 @@
 //!   newproc      go                                                          replaces newproc.rs
 //!   starttimer   the heap of timers.rs is real, its hand is a thread         replaces starttimer.rs
 //!   explore      how shuttle is run
+//!   fails        how loom is seen to find a planted bug
 //! ```
 //!
 //! ## Time
@@ -24,6 +25,11 @@
 //! `Arc` is std's, and changes without a step between. Under shuttle, orderings: all is sequentially consistent.
 
 pub mod lock;
+
+#[cfg(all(test, gosched_loom))]
+mod fails;
+#[cfg(all(test, gosched_loom))]
+pub(crate) use fails::fails;
 
 #[cfg(gosched_shuttle)]
 mod explore;

@@ -5,6 +5,7 @@
 //! second look at its word, under the lock, the wake-up falls between look and sleep, and the sleeper never comes back.
 
 use crate::loom::with_bug;
+use crate::model::fails;
 use crate::note::Note;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -39,18 +40,8 @@ fn without_release_the_value_is_not_seen() {
     with_bug("note: wake-up releases", sleeper_and_waker);
 }
 
-/// loom calls this a deadlock and, on its way out, aborts: so the model runs in a child.
 #[test]
 fn without_the_look_under_the_lock_it_is_lost() {
-    const CHILD: &str = "GOSCHED_LOOM_CHILD";
-    if std::env::var_os(CHILD).is_some() {
-        return with_bug("futex: word checked under the lock", sleeper_and_waker);
-    }
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "models::loom_note::without_the_look_under_the_lock_it_is_lost", "--nocapture"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&child.stderr);
-    assert!(!child.status.success() && said.contains("deadlock"), "{said}");
+    let test = "models::loom_note::without_the_look_under_the_lock_it_is_lost";
+    fails(test, "futex: word checked under the lock", "deadlock", sleeper_and_waker);
 }

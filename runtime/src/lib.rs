@@ -25,7 +25,8 @@
 //!   freeze       nobody resumes while somebody looks
 //!   sched        the shared state and its lock
 //!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
-//!   scavenge     gives memory and threads back           checkdead    the deadlock detector
+//!   scavenge     gives memory and threads back           template     the thread that makes threads
+//!   checkdead    the deadlock detector
 //!   wake         ready, wakep, startm, injectglist       procresize   changing GOMAXPROCS
 //!   syscall      losing the P and coming back
 //!   starttimer   timers for everybody
@@ -138,6 +139,8 @@ mod sys;
 mod syscall;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod sysmon;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod template;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod thread;
 mod timers;

@@ -31,7 +31,7 @@ use crate::idle::{enter_with_p, releasep};
 use crate::m::{self, M};
 use crate::sched::SCHED;
 use crate::trace::point as trace;
-use crate::{freeze, hook, wake};
+use crate::{freeze, hook, template, wake};
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
@@ -202,6 +202,7 @@ pub struct OsThreadLock(Option<&'static G>, PhantomData<*const ()>);
 pub fn lock_os_thread() -> OsThreadLock {
     let g = m::getg();
     if let Some(g) = g {
+        template::start();
         g.locks.set(g.locks.get() + 1);
     }
     OsThreadLock(g, PhantomData)

@@ -19,10 +19,10 @@ use crate::netpoll;
 use crate::p::P;
 use crate::sched::{MSTART, SCHED};
 use crate::sys;
-use crate::thread;
 use crate::timers::NEVER;
 use crate::trace::point as trace;
 use crate::waiter::{Waiter, WaiterKind};
+use crate::{template, thread};
 use std::sync::atomic::Ordering;
 
 /// Stack of a scheduler thread: the g0 loop, pollers and timer functions run on it, no user code.
@@ -151,9 +151,11 @@ fn newm(p: &'static P, spinning: bool) {
     m.spinning.set(spinning);
     m.nextp.set(Some(p));
     let mstart = *MSTART.get().expect("handed over at start");
-    if let Err(e) = sys::thread::start(&format!("gosched-m{id}"), M_STACK, move || mstart(m)) {
-        crate::fatal::no_thread(count - 1, &e);
-    }
+    template::on_template(move || {
+        if let Err(e) = sys::thread::start(&format!("gosched-m{id}"), M_STACK, move || mstart(m)) {
+            crate::fatal::no_thread(count - 1, &e);
+        }
+    });
 }
 
 /// Sleeps without a P until somebody hands one over. On g0, not spinning. False: the thread is to end.

@@ -3,7 +3,7 @@
 # there): the difference between two runs whose number of rounds differs by a million.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --quiet --profile bench -p gosched-bench
+cargo build --quiet --profile bench -p gosched-benches
 bench=target/release/gosched-bench
 $bench handshake
 command -v valgrind >/dev/null || exit 0

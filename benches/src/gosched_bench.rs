@@ -1,7 +1,7 @@
 //! The measurements of gosched: one workload per call of the program.
 //!
 //! ```text
-//! cargo build --profile bench -p gosched-bench      # thin LTO, one codegen unit; the program is target/release/gosched-bench
+//! cargo build --profile bench -p gosched-benches      # thin LTO, one codegen unit; the program is target/release/gosched-bench
 //! target/release/gosched-bench WORKLOAD --procs N [--n N] [--addr HOST:PORT]
 //! ```
 //! What it measures and prints is in README.md. (`cargo build --release` puts a program without LTO in the same place.)

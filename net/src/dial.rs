@@ -1,5 +1,6 @@
 //! `dial`: a connection by the name of its network and its address, as Go's net.Dial.
 
+use crate::race;
 use crate::resolve::lookup;
 use crate::tcp::TcpStream;
 use crate::udp::UdpSocket;
@@ -45,9 +46,13 @@ pub enum Conn {
 /// with a path. Without a host (`:80`), or with one that stands for any (`0.0.0.0`, `[::]`), this machine is meant. An IPv4
 /// address that is written as one of IPv6 counts as IPv4. Parks, also while a name is looked up; never blocks a P for that.
 ///
+/// Where `tcp` finds addresses of both families, those of the other family than the first one are tried as well as soon as
+/// the first ones have failed, or have not answered for 300 ms; the first connection counts (Happy Eyeballs, RFC 8305).
+/// Within a family they are tried in turn.
+///
 /// # Errors
 /// `InvalidInput` for a network that there is not, or a name without an address of that network; else the error of the
-/// last address tried.
+/// last address tried of the first one's family.
 ///
 /// # Examples
 /// ```
@@ -92,7 +97,7 @@ pub fn dial(network: &str, addr: &str) -> io::Result<Conn> {
     }
     addrs.retain(wanted);
     if network.starts_with("tcp") {
-        return TcpStream::connect(&addrs[..]).map(Conn::Tcp);
+        return race::connect(addrs, race::FALLBACK_DELAY).map(Conn::Tcp);
     }
     let Some(first) = addrs.first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses"));

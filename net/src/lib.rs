@@ -14,7 +14,7 @@
 //!      Poller ── mio, behind the scheduler's Netpoll seam   poller.rs
 //! ```
 //! A file uses only those before it in this list: loom, parkword, deadline, polldesc, sys, poller, fdmutex, fderror, fd,
-//! pollfd, accept, common, resolve, tcp, tcp_listener, tcp_builder, udp, unix, unix_datagram, dial, copy, convert.
+//! pollfd, accept, common, resolve, tcp, tcp_listener, tcp_builder, udp, unix, unix_datagram, race, dial, copy, convert.
 //!
 //! [`PollFd`] stands beside the sockets: an `Fd` over a descriptor that somebody else has made.
 
@@ -48,6 +48,8 @@ mod polldesc;
 mod poller;
 #[cfg(not(gosched_loom))]
 mod pollfd;
+#[cfg(not(gosched_loom))]
+mod race;
 #[cfg(not(gosched_loom))]
 mod resolve;
 #[cfg(not(gosched_loom))]

@@ -95,6 +95,15 @@ impl TcpStream {
     }
 
     fn connect_until(addr: &SocketAddr, limit: Option<Instant>) -> io::Result<TcpStream> {
+        TcpStream::connect_noted(addr, limit, |_| Ok(()))
+    }
+
+    /// As `connect_until`; where it has to wait, `note` is told the socket before: whoever closes that ends the wait.
+    pub(crate) fn connect_noted(
+        addr: &SocketAddr,
+        limit: Option<Instant>,
+        note: impl FnOnce(&Arc<Fd>) -> io::Result<()>,
+    ) -> io::Result<TcpStream> {
         let socket = Socket::new(Domain::for_address(*addr), Type::STREAM.nonblocking(), None)?;
         let goes_on = match socket.connect(&(*addr).into()) {
             Ok(()) => false,
@@ -102,8 +111,9 @@ impl TcpStream {
             Err(e) => return Err(e),
         };
         // Registered only now: a socket that has not begun to connect counts as hung up, and that event would stay.
-        let fd = Fd::new(socket.into(), Kind::Stream, true)?;
+        let fd = Arc::new(Fd::new(socket.into(), Kind::Stream, true)?);
         if goes_on {
+            note(&fd)?;
             fd.wait_connected(limit, |s| {
                 let s = SockRef::from(&s);
                 if let Some(e) = s.take_error()? {
@@ -117,7 +127,7 @@ impl TcpStream {
                 }
             })?;
         }
-        Ok(TcpStream { fd: Arc::new(fd) })
+        Ok(TcpStream { fd })
     }
 
     /// The address of the other end. Never parks.

@@ -20,6 +20,7 @@
 
 use crate::g::G;
 use crate::glist::GQueue;
+use crate::sys::faults::Point;
 use crate::sys::mem;
 use parking_lot::Mutex;
 use std::ptr::NonNull;
@@ -111,7 +112,9 @@ impl Allgs {
         let got = match n {
             0 => Err(std::io::Error::other("no address space for more")),
             // SAFETY: the next part of the reservation, whole pages.
-            n => unsafe { mem::commit(self.addr(self.committed), n * CHUNK * size_of::<G>()) },
+            n => unsafe {
+                mem::commit(Point::Goroutines, self.addr(self.committed), n * CHUNK * size_of::<G>())
+            },
         };
         if let Err(e) = got {
             let n = self.chunks.len() * CHUNK;

@@ -18,7 +18,7 @@ use crate::procresize::{MAX_PROCS, procresize};
 use crate::sched::{MSTART, SCHED};
 use crate::sys::Regs;
 use crate::{
-    allgs, clock, debug, hook, procresize, rand, scavenge, schedtrace, schedule, stack, sys, sysmon,
+    allgs, clock, debug, fatal, hook, procresize, rand, scavenge, schedtrace, schedule, stack, sys, sysmon,
     traceback,
 };
 use std::fmt::Write as _;
@@ -313,10 +313,9 @@ fn schedinit(config: &Config) {
         }
         // Release: pairs with the Acquire in `timer_add`.
         SCHED.started.store(true, Ordering::Release);
-        std::thread::Builder::new()
-            .name("gosched-sysmon".into())
-            .spawn(sysmon::sysmon)
-            .expect("gosched: no thread for sysmon");
+        if let Err(e) = sys::thread::start("gosched-sysmon", 0, sysmon::sysmon) {
+            fatal::no_thread(0, &e);
+        }
     });
 }
 

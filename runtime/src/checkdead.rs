@@ -25,14 +25,17 @@ use crate::netpoll;
 use crate::sched::{Locked, SCHED};
 use crate::timers::NEVER;
 use crate::traceback::Dump;
-use crate::{allgs, scavenge, sys};
+use crate::{allgs, scavenge, sys, template};
 use std::io::Write;
 use std::sync::atomic::Ordering;
 
 /// Whether the threads that are left are all ours. `None`: the system does not tell.
 fn only_ours(locked: &Locked) -> Option<bool> {
-    let ours =
-        locked.mcount as usize + 1 + scavenge::threads() + SCHED.mains_on_threads.load(Ordering::Relaxed);
+    let ours = locked.mcount as usize
+        + 1 // sysmon
+        + scavenge::threads()
+        + template::threads()
+        + SCHED.mains_on_threads.load(Ordering::Relaxed);
     // More than ours: some are foreign. Fewer cannot be, but for threads of ours that are just being made.
     sys::cpu::num_threads().map(|n| n <= ours)
 }

@@ -8,6 +8,16 @@ use crate::{allgs, freeze, newproc};
 use std::collections::HashSet;
 use std::ptr;
 
+/// Everything the scheduler does, written down while it runs; [`start`](trace::start) says what a trace shows.
+///
+/// ```
+/// gosched_runtime::debug::trace::start(std::io::sink()).unwrap();
+/// gosched_runtime::debug::trace::stop().unwrap();
+/// ```
+pub mod trace {
+    pub use crate::trace::{start, stop};
+}
+
 /// Every goroutine, with its id, name, wait reason, since when (from a minute on), where it is and where it was started,
 /// in Go's format. The calling goroutine comes first.
 ///

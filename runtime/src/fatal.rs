@@ -11,6 +11,14 @@ pub(crate) fn fatal_with(what: Arguments<'_>, why: &str) -> ! {
     std::process::exit(2)
 }
 
+/// Ends the process for want of a thread: there are `have` already.
+pub(crate) fn no_thread(have: u64, e: &std::io::Error) -> ! {
+    fatal_with(
+        format_args!("runtime: failed to create new OS thread (have {have} already): {e}"),
+        "newosproc",
+    )
+}
+
 /// Ends the process when a thread of the scheduler unwinds: a poller or a timer's function panicked. Without that thread
 /// goroutines would wait for ever, in silence.
 pub(crate) struct FatalOnUnwind;

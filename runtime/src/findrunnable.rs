@@ -20,6 +20,7 @@ use crate::p::P;
 use crate::rand::below as cheaprandn;
 use crate::sched::SCHED;
 use crate::timers::NEVER;
+use crate::trace::point as trace;
 use crate::wake;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -114,9 +115,11 @@ fn run_due_timers(p: &'static P) -> bool {
     let now = nanotime();
     let mut ran = false;
     while let Some(due) = p.timers.take_due(now) {
+        trace::timer();
         // SAFETY: whoever started the timer promised that it may be called once, from any thread; it was taken out, so
         // nobody else calls it.
         unsafe { (due.f)(due.arg, due.seq) };
+        trace::timer_done();
         ran = true;
     }
     ran
@@ -157,6 +160,7 @@ fn from_network(m: &'static M, p: &'static P) -> Option<&'static G> {
     }
     let mut ready = ReadyList::default();
     netpoll::poller().netpoll(PollWait::No, &mut ready);
+    trace::netpoll(&ready.gs, 0);
     // Only where nobody has taken the token to wait meanwhile: a plain store would give it out a second time.
     let _noted = SCHED.poll.polls(last, nanotime());
     let g = ready.gs.pop_front().map(G::of)?;
@@ -209,6 +213,7 @@ fn stealwork(p: &'static P) -> Stolen {
             }
             if let Some(g) = p.runq.runqsteal(&victim.runq, || last && worth_taking_runnext(victim)) {
                 p.steals.store(p.steals.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+                trace::steal(p, victim, G::of(g));
                 return Stolen::Goroutine(G::of(g));
             }
         }
@@ -287,6 +292,7 @@ fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Idl
         m.set_quiet(true);
         netpoll::poller().netpoll(wait, &mut ready);
         m.set_quiet(false);
+        trace::netpoll(&ready.gs, now);
         SCHED.poll.give_back(nanotime());
         let p = pidleget(&mut SCHED.lock());
         match p {

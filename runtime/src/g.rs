@@ -93,8 +93,8 @@ struct Entry {
 #[derive(Default)]
 pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
-    /// Asked for with `Builder::stack_size`; 0: the standard.
-    pub(crate) stack_size: usize,
+    /// Where its starter has got one for it already. Taken at its first run.
+    pub(crate) stack: Option<stack::Stack>,
 }
 
 /// The fields stand in the order of their use: what every switch touches fills the first two cache lines. Four in all.
@@ -117,6 +117,8 @@ pub(crate) struct G {
     pub(crate) in_syscall: AtomicBool,
     /// Since when it waits, by the coarse clock.
     since: AtomicU32,
+    /// In a trace: the number of the arrow to its next run (trace/point.rs). Written by whoever makes it runnable.
+    pub(crate) flow: AtomicU32,
     /// The way off the stack. Written at the start of the first run, by the goroutine.
     suspender: Cell<Option<Suspender<Order>>>,
     /// Present from the first run to the end. Owned by the M that runs it.
@@ -167,6 +169,7 @@ impl G {
             reason: AtomicU8::new(0),
             in_syscall: AtomicBool::new(false),
             since: AtomicU32::new(0),
+            flow: AtomicU32::new(0),
             parent: AtomicU64::new(0),
             regs: Cell::new(Regs::NONE),
             site: AtomicPtr::new(ptr::null_mut()),
@@ -328,14 +331,14 @@ impl G {
         }
     }
 
-    /// The size of the stack that it asked for; 0: the standard.
+    /// The stack that its starter has got for it.
     ///
     /// # Safety
     /// The caller owns this runnable G.
     #[inline]
-    pub(crate) unsafe fn wanted_stack(&self) -> usize {
-        // SAFETY: as promised.
-        unsafe { (*self.extra.get()).as_ref() }.map_or(0, |e| e.stack_size)
+    pub(crate) unsafe fn own_stack(&self) -> Option<stack::Stack> {
+        // SAFETY: as promised; the reference ends here.
+        unsafe { (*self.extra.get()).as_mut() }?.stack.take()
     }
 
     /// Whether it has run before.

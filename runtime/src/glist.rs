@@ -85,6 +85,13 @@ impl<T: Linked> GQueue<T> {
         Some(t)
     }
 
+    /// Calls `f` with each, in order.
+    #[cfg(not(gosched_loom))]
+    pub(crate) fn for_each(&self, f: impl FnMut(NonNull<T>)) {
+        // SAFETY: all in the chain are members.
+        std::iter::successors(NonNull::new(self.head), |&t| NonNull::new(unsafe { *T::link(t) })).for_each(f);
+    }
+
     /// Moves all of `other` to the end of this queue.
     pub(crate) fn append(&mut self, other: &mut GQueue<T>) {
         let Some(first) = NonNull::new(other.head) else { return };

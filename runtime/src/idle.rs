@@ -9,6 +9,7 @@ use crate::g::{G, Gstatus};
 use crate::m::{self, M};
 use crate::p::P;
 use crate::sched::{Locked, SCHED};
+use crate::trace::point as trace;
 use std::sync::atomic::Ordering;
 
 /// Puts a P that nobody holds on the idle list; one beyond GOMAXPROCS is put away instead.
@@ -160,6 +161,7 @@ pub(crate) fn regain_p_slow(m: &'static M) -> bool {
     }
     let p = pidleget(&mut SCHED.lock());
     if let Some(p) = p {
+        trace::got_p(p);
         acquirep(m, p);
     }
     p.is_some()

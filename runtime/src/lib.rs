@@ -19,12 +19,14 @@
 //!   g            G, its states, its orders               allgs        where Gs live
 //!   runq         the local run queue                     timer        the timer heap
 //!   traceback    what a goroutine is doing, in words
-//!   p            P and its caches                        m            M, getg, the way into the runtime
+//!   p            P and its caches                        trace/ring   what an M has seen, until it is fetched
+//!   m            M, getg, the way into the runtime       trace/point  what the scheduler says while one listens
 //!   handshake    how a P is taken away                   spinning     who wakes whom: the essay
 //!   freeze       nobody resumes while somebody looks      polltoken    who waits in the poller
 //!   sched        the shared state and its lock
 //!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
-//!   scavenge     gives memory and threads back           checkdead    the deadlock detector
+//!   scavenge     gives memory and threads back           template     the thread that makes threads
+//!   checkdead    the deadlock detector
 //!   wake         ready, wakep, startm, injectglist       procresize   changing GOMAXPROCS
 //!   syscall      losing the P and coming back
 //!   starttimer   timers for everybody
@@ -34,6 +36,8 @@
 //!   sleep        sleep, sleep_until                      after_func   functions called at a time
 //!   sema, sync/  locks over the seam
 //!   scope        goroutines that borrow                  sysmon       the watchman
+//!   trace/json   tracks and events, as text              trace/story  records become slices and arrows
+//!   trace        start, stop, and the thread that writes
 //!   debug        stacks and numbers                      schedtrace   a line now and then
 //!   boot         run, Config, procresize
 //!   chooser      who chooses in an exploration            worldlog     what happened, in words
@@ -138,8 +142,12 @@ mod syscall;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod sysmon;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod template;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod thread;
 mod timers;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod trace;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod traceback;
 mod waiter;
@@ -237,6 +245,14 @@ mod models {
 #[path = "tests"]
 mod models {
     mod shuttle_sync;
+}
+
+/// Calls of the system that fail on demand: with the feature `faults`, for this project's own tests. Not part of the
+/// interface.
+#[doc(hidden)]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+pub mod faults {
+    pub use crate::sys::faults::*;
 }
 
 /// What this project's own tests look at. Not part of the interface.

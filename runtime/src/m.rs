@@ -26,6 +26,7 @@ use crate::handshake::Handshake;
 use crate::note::Note;
 use crate::p::P;
 use crate::sys::fault::AltStack;
+use crate::trace::ring::Tracer;
 use crate::{stack, sys};
 use parking_lot::Mutex;
 use std::cell::Cell;
@@ -77,6 +78,8 @@ pub(crate) struct M {
     pub(crate) nextp: Cell<Option<&'static P>>,
     /// Where its thread handles faults. Its own.
     pub(crate) altstack: Cell<Option<AltStack>>,
+    /// What it says while a trace is written.
+    pub(crate) tracer: Tracer,
     /// Link in the list of idle Ms, or of those without a thread; under the scheduler's lock.
     pub(crate) link: Cell<Option<&'static M>>,
 }
@@ -109,6 +112,7 @@ impl M {
             park: Note::new(),
             nextp: Cell::new(None),
             altstack: Cell::new(None),
+            tracer: Tracer::new(),
             link: Cell::new(None),
         }));
         *newest = Some(m);

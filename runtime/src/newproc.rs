@@ -17,6 +17,7 @@ use crate::p::P;
 use crate::packet::Packet;
 pub(crate) use crate::packet::discard;
 use crate::sched::SCHED;
+use crate::trace::point as trace;
 use crate::wake::ready_on;
 use std::fmt;
 use std::io;
@@ -111,17 +112,22 @@ unsafe fn newproc<F: FnOnce() + Send>(
         }
         None => {
             let p = m::current_m().and_then(m::M::p);
-            if p.is_none() {
-                // Relaxed: whoever may call has synchronised with the `run` that allows it.
-                assert!(
-                    SCHED.runs.load(Ordering::Relaxed) > 0,
-                    "gosched: go outside of a run: start the scheduler with gosched::run first"
-                );
-            }
+            assert_in_a_run();
             // SAFETY: handed on; on g0 the M's P is ours.
             unsafe { newproc_on(p, f, extra, site, 0) }
         }
     }
+}
+
+/// On a plain thread a goroutine may be started only while a `run` is in progress.
+fn assert_in_a_run() {
+    // Relaxed: whoever may call has synchronised with the `run` that allows it.
+    assert!(
+        m::getg().is_some()
+            || m::current_m().is_some_and(|m| m.p().is_some())
+            || SCHED.runs.load(Ordering::Relaxed) > 0,
+        "gosched: go outside of a run: start the scheduler with gosched::run first"
+    );
 }
 
 /// # Safety
@@ -149,6 +155,7 @@ pub(crate) unsafe fn newproc_on<F: FnOnce() + Send>(
     // SAFETY: a dead G that we took out of a free list.
     unsafe { g.init(goid, parent, site, extra, move || base(g, f)) };
     g.set_status(crate::g::Gstatus::Runnable);
+    trace::go(g, goid);
     ready_on(p, g);
     goid
 }
@@ -432,7 +439,8 @@ impl Builder {
     /// Starts it. Never parks.
     ///
     /// # Errors
-    /// Where the stack asked for is larger than all that can be reserved.
+    /// `InvalidInput` where the stack asked for is larger than all that can be reserved, `OutOfMemory` where there is none
+    /// left. ([`spawn`] and [`go`](fn@crate::go) end the process then: their goroutines get a stack when they first run.)
     ///
     /// # Panics
     /// As [`spawn`].
@@ -450,9 +458,9 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let stack_size = crate::stack::check_size(self.stack_size)?;
-        let extra = (self.name.is_some() || stack_size != 0)
-            .then(|| Box::new(Extra { name: self.name.map(String::into_boxed_str), stack_size }));
+        assert_in_a_run();
+        let stack = Some(crate::stack::stackalloc_sized(self.stack_size)?);
+        let extra = Some(Box::new(Extra { name: self.name.map(String::into_boxed_str), stack }));
         // SAFETY: it borrows nothing.
         Ok(unsafe { spawn_unchecked(f, extra, Location::caller(), None, ()) })
     }

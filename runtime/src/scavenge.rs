@@ -79,8 +79,8 @@ pub(crate) fn start(on_quit: fn()) -> bool {
             quit: AtomicBool::new(false),
             on_quit,
         }));
-        let builder = std::thread::Builder::new().name("gosched-scavenger".into()).stack_size(256 << 10);
-        builder.spawn(move || scavenge_when_told(s)).ok().map(|_| s)
+        let made = sys::thread::start("gosched-scavenger", 256 << 10, move || scavenge_when_told(s));
+        made.ok().map(|()| s)
     });
     made.is_some()
 }

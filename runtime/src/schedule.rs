@@ -22,6 +22,7 @@ use crate::idle::{acquirep, regain_p_slow};
 use crate::m::{self, M};
 use crate::p::P;
 use crate::sched::SCHED;
+use crate::trace::point as trace;
 use crate::{freeze, stack, sys, syscall, wake};
 use std::sync::atomic::Ordering;
 
@@ -33,6 +34,7 @@ pub(crate) fn mstart(m: &'static M) {
     let never_dropped = crate::fatal::FatalOnUnwind;
     m::set_current_m(Some(m));
     m.set_quiet(false); // and to the gate before the first goroutine
+    trace::thread(m);
     m.altstack.set(sys::fault::thread_init(m.altstack.get()));
     acquirep(m, m.nextp.take().expect("a new M is given a P"));
     // Where it has no P the last goroutine's was taken: another, or sleep.
@@ -73,6 +75,7 @@ fn execute(m: &'static M, g: &'static G) {
     }
     loop {
         freeze::gate(m);
+        trace::start(m, g);
         g.set_m_raw(m.raw());
         m.set_curg(Some(g));
         g.set_status(Gstatus::Running);
@@ -82,6 +85,7 @@ fn execute(m: &'static M, g: &'static G) {
         let left = unsafe { g.coro() }.as_mut().expect("bound above").resume();
         match left {
             Left::Suspended(Order::Park { commit, arg }) => {
+                trace::park(g);
                 m.set_curg(None);
                 // SAFETY: gopark's caller promised. From here on g may be running elsewhere: nothing of it is touched
                 // unless the commit declines.
@@ -90,6 +94,7 @@ fn execute(m: &'static M, g: &'static G) {
                 }
             }
             Left::Suspended(Order::Yield) => {
+                trace::park(g);
                 m.set_curg(None);
                 g.set_status(Gstatus::Runnable);
                 SCHED.lock().globrunqput(g);
@@ -100,6 +105,7 @@ fn execute(m: &'static M, g: &'static G) {
             }
             Left::Finished => {
                 freeze::gate(m);
+                trace::goexit(g);
                 m.set_curg(None);
                 return goexit0(m.p(), g);
             }
@@ -111,9 +117,9 @@ fn execute(m: &'static M, g: &'static G) {
 pub(crate) fn stackalloc(p: &'static P, g: &'static G) -> stack::Stack {
     // SAFETY: g is ours (execute), and so is the P, on g0; no other reference into its local part is alive.
     let s = unsafe {
-        match g.wanted_stack() {
-            0 => p.local().stacks.stackalloc(),
-            size => stack::stackalloc_large(size),
+        match g.own_stack() {
+            None => p.local().stacks.stackalloc(),
+            Some(stack) => Ok(stack),
         }
     };
     s.unwrap_or_else(|e| {

@@ -21,6 +21,7 @@
 //!
 //! A stack may be several slots in a row (stack.rs), with one owner and one guard, the lowest.
 
+use crate::sys::faults::Point;
 use crate::sys::mem;
 use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -124,7 +125,7 @@ pub(crate) fn init(stack_size: usize) {
         }
     };
     // SAFETY: the whole table was just reserved; page-aligned. It costs memory only where it is touched.
-    unsafe { mem::commit(owners, n * size_of::<AtomicPtr<()>>()) }
+    unsafe { mem::commit(Point::Commit, owners, n * size_of::<AtomicPtr<()>>()) }
         .expect("gosched: no memory for the stack table");
     SLAB.page.store(page, Ordering::Relaxed);
     SLAB.stride.store(stride, Ordering::Relaxed);

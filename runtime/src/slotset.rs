@@ -10,6 +10,7 @@
 //! ```
 //! Neither synchronises: the pool's lock does.
 
+use crate::sys::faults::Point;
 use crate::sys::mem;
 use std::io;
 
@@ -28,7 +29,7 @@ impl<T: Copy> Words<T> {
     fn new(len: usize) -> io::Result<Words<T>> {
         let addr = mem::reserve(len * size_of::<T>())?;
         // SAFETY: the whole reservation.
-        unsafe { mem::commit(addr, len * size_of::<T>()) }?;
+        unsafe { mem::commit(Point::Commit, addr, len * size_of::<T>()) }?;
         Ok(Words { addr, len, _of: std::marker::PhantomData })
     }
 

@@ -7,7 +7,7 @@
 //!
 //! **Life of a slot.** fresh (never used) → in use → cached by a P, last in first out, dirty → back in the pool when the P
 //! has too many → in use … A slot is given to a goroutine at its first run, not at `go`, so a burst of short goroutines
-//! uses few.
+//! uses few. (A `Builder` takes it at once, from the pool: it can tell its caller that there is none.)
 //!
 //! **Memory.** A stack keeps the pages it touched. Most touch two or three. Now and then, at free, a look at the third
 //! page from the top tells whether this one went deep (untouched memory reads as zero); then all but the top two
@@ -162,27 +162,17 @@ pub(crate) fn stackfree_to_pool(stack: Stack) {
     cache.flush();
 }
 
-/// Whether a stack of `size` bytes can be had at all: 0 where the standard size does, else the size. (Before `init`
-/// it does not matter: starting a goroutine will be refused.)
-pub(crate) fn check_size(size: usize) -> io::Result<usize> {
-    if slots() == 0 {
-        return Ok(0);
-    }
+/// A stack of at least `size` bytes from the pool: 0 for the standard size.
+pub(crate) fn stackalloc_sized(size: usize) -> io::Result<Stack> {
     if size / stride() >= slots() / 2 {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("a goroutine stack of {size} bytes is too large"),
         ));
     }
-    Ok(if size <= stride() - page() { 0 } else { size })
-}
-
-/// A stack of at least `size` bytes, for those who asked for more than a slot.
-pub(crate) fn stackalloc_large(size: usize) -> io::Result<Stack> {
-    let size = check_size(size)?.max(1);
     let count = (size + page()).div_ceil(stride()) as u32;
     let mut pool = POOL.lock();
-    let kept = pool.pop_large(count);
+    let kept = if count == 1 { pool.pop() } else { pool.pop_large(count) };
     let slot = match kept {
         Some(slot) => slot,
         None => pool.take_fresh(count)?,
@@ -292,7 +282,7 @@ pub(crate) mod tests {
     #[test]
     fn a_large_stack_has_one_guard_and_is_zero_when_it_comes_again() {
         setup();
-        let s = stackalloc_large(1 << 20).unwrap();
+        let s = stackalloc_sized(1 << 20).unwrap();
         assert!(s.len() > 1 << 20);
         s.set_owner(0x2000 as *mut ());
         let (low, high) = (s.limit().get(), s.base().get());
@@ -305,11 +295,11 @@ pub(crate) mod tests {
         s.set_owner(std::ptr::null_mut());
         let slot = s.slot;
         StackCache::new().stackfree(s);
-        let again = stackalloc_large(1 << 20).unwrap();
+        let again = stackalloc_sized(1 << 20).unwrap();
         assert_eq!(again.slot, slot);
         // SAFETY: as above.
         assert_eq!(unsafe { ((low + 4096) as *const u64).read() }, 0);
-        assert!(stackalloc_large(usize::MAX / 2).is_err());
+        assert!(stackalloc_sized(usize::MAX / 2).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 use crate::slab::{self, page, slot_addr, slots, stride};
 use crate::slotset::{SlotSet, SlotStack};
+use crate::sys::faults::Point;
 use crate::sys::mem;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -73,7 +74,7 @@ impl Pool {
         let count = end - self.committed;
         // SAFETY: these slots are reserved and not in use yet; page-aligned.
         unsafe {
-            mem::commit(first, count * size)?;
+            mem::commit(Point::Commit, first, count * size)?;
             mem::guard(first, size, count, page)?;
         }
         self.committed = end;

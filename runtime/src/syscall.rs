@@ -30,7 +30,8 @@ use crate::g::{Commit, G, Gstatus, Order};
 use crate::idle::{enter_with_p, releasep};
 use crate::m::{self, M};
 use crate::sched::SCHED;
-use crate::{freeze, hook, wake};
+use crate::trace::point as trace;
+use crate::{freeze, hook, template, wake};
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
@@ -66,6 +67,7 @@ fn wait_for_p(g: &'static G, m: &'static M) {
     debug_assert!(got, "a locked M is not let go");
     freeze::gate(m);
     g.lockedm.store(std::ptr::null_mut(), Ordering::Relaxed);
+    trace::start(m, g);
     g.set_status(Gstatus::Running);
     m.the_p().tick();
     m.handshake.leave();
@@ -87,6 +89,7 @@ pub(crate) unsafe fn park_on_thread_slow(g: &'static G, commit: Commit, arg: *mu
     }
     let m = m::m_of(g);
     g.set_regs();
+    trace::park(g);
     pin(g, m);
     if m.p().is_some() {
         let p = releasep(m);
@@ -99,6 +102,7 @@ pub(crate) unsafe fn park_on_thread_slow(g: &'static G, commit: Commit, arg: *mu
         wait_for_p(g, m);
     } else {
         // Called off: it goes on, without a P.
+        trace::start(m, g);
         g.lockedm.store(std::ptr::null_mut(), Ordering::Relaxed);
         g.set_status(Gstatus::Running);
         m::leave(m);
@@ -149,12 +153,16 @@ pub fn syscall<F: FnOnce() -> R, R>(f: F) -> R {
     struct Announced(&'static G, bool);
     impl Drop for Announced {
         fn drop(&mut self) {
+            trace::exitsyscall();
             self.0.in_syscall.store(self.1, Ordering::Relaxed);
             exitsyscall(self.0);
         }
     }
     // Relaxed: a hint for sysmon.
-    let _announced = m::getg().map(|g| Announced(g, g.in_syscall.swap(true, Ordering::Relaxed)));
+    let _announced = m::getg().map(|g| {
+        trace::entersyscall();
+        Announced(g, g.in_syscall.swap(true, Ordering::Relaxed))
+    });
     apart(f)
 }
 
@@ -194,6 +202,7 @@ pub struct OsThreadLock(Option<&'static G>, PhantomData<*const ()>);
 pub fn lock_os_thread() -> OsThreadLock {
     let g = m::getg();
     if let Some(g) = g {
+        template::start();
         g.locks.set(g.locks.get() + 1);
     }
     OsThreadLock(g, PhantomData)

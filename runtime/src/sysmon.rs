@@ -27,6 +27,7 @@ use crate::m::M;
 use crate::netpoll::{self, PollWait, ReadyList};
 use crate::p::{P, Pstatus};
 use crate::sched::SCHED;
+use crate::trace::point as trace;
 use crate::{checkdead, procresize, scavenge, schedtrace, wake};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -181,6 +182,7 @@ fn poll_if_nobody_did(now: u64) -> bool {
     }
     let mut ready = ReadyList::default();
     netpoll::poller().netpoll(PollWait::No, &mut ready);
+    trace::netpoll(&ready.gs, 0);
     let found = !ready.gs.is_empty();
     wake::injectglist(None, &mut ready.gs);
     found
@@ -247,6 +249,7 @@ fn somebody_waits(p: &'static P, now: u64, long: bool) -> bool {
 fn retake_p(p: &'static P, m: &'static M) -> bool {
     let still_held = || std::ptr::eq(p.m_raw(), m.raw()) && m.p().is_some_and(|held| std::ptr::eq(held, p));
     let taken = m.handshake.take(still_held, || {
+        trace::retake(m, p);
         let _ = idle::releasep(m);
     });
     if taken {

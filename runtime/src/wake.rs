@@ -19,9 +19,11 @@ use crate::netpoll;
 use crate::p::P;
 use crate::polltoken::Owes;
 use crate::sched::{MSTART, SCHED};
-use crate::thread;
+use crate::sys;
 use crate::timers::NEVER;
+use crate::trace::point as trace;
 use crate::waiter::{Waiter, WaiterKind};
+use crate::{template, thread};
 use std::sync::atomic::Ordering;
 
 /// Stack of a scheduler thread: the g0 loop, pollers and timer functions run on it, no user code.
@@ -47,10 +49,14 @@ pub(crate) fn ready(gp: &'static G) {
     match m::getg() {
         Some(me) => {
             let m = enter_with_p(me);
+            trace::ready(gp);
             ready_on(m.p(), gp);
             m::leave(m);
         }
-        None => ready_on(m::current_m().and_then(M::p), gp),
+        None => {
+            trace::ready(gp);
+            ready_on(m::current_m().and_then(M::p), gp)
+        }
     }
 }
 
@@ -146,13 +152,11 @@ fn newm(p: &'static P, spinning: bool) {
     m.spinning.set(spinning);
     m.nextp.set(Some(p));
     let mstart = *MSTART.get().expect("handed over at start");
-    let thread = std::thread::Builder::new().name(format!("gosched-m{id}")).stack_size(M_STACK);
-    if let Err(e) = thread.spawn(move || mstart(m)) {
-        crate::fatal::fatal_with(
-            format_args!("runtime: failed to create new OS thread (have {} already): {e}", count - 1),
-            "newosproc",
-        );
-    }
+    template::on_template(move || {
+        if let Err(e) = sys::thread::start(&format!("gosched-m{id}"), M_STACK, move || mstart(m)) {
+            crate::fatal::no_thread(count - 1, &e);
+        }
+    });
 }
 
 /// Sleeps without a P until somebody hands one over. On g0, not spinning. False: the thread is to end.
@@ -203,6 +207,7 @@ pub(crate) fn work_anywhere(now: u64) -> bool {
 /// Finds a new M for a P whose M blocks, or lets it be idle. The caller owns the P.
 pub(crate) fn handoffp(p: &'static P) {
     SCHED.handoffs.fetch_add(1, Ordering::Relaxed);
+    trace::handoff(p);
     if SCHED.is_retired(p) {
         // Put away; what it had is in the global queue now.
         pidleput(&mut SCHED.lock(), p);

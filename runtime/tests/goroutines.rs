@@ -114,6 +114,37 @@ fn goexit_runs_destructors_and_joins_as_err() {
 }
 
 #[test]
+fn the_payload_of_a_payloads_destructor_is_dropped_too() {
+    /// Panics when dropped, with one less; `None`: always.
+    struct Nasty(Arc<AtomicUsize>, Option<usize>);
+    impl Drop for Nasty {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+            let next = match self.1 {
+                Some(0) => return,
+                left => left.map(|n| n - 1),
+            };
+            std::panic::resume_unwind(Box::new(Nasty(self.0.clone(), next)));
+        }
+    }
+    // Of an endless chain the first few.
+    for (left, expected) in [(Some(0), 1), (Some(1), 2), (Some(3), 4), (None, 8)] {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let theirs = drops.clone();
+        rt(|| {
+            // Nobody joins: the runtime is left with it.
+            drop(spawn(move || std::panic::resume_unwind(Box::new(Nasty(theirs, left)))));
+            let patience = Instant::now() + Duration::from_secs(60);
+            while drops.load(SeqCst) < expected {
+                assert!(Instant::now() < patience, "{left:?}: {drops:?} drops");
+                yield_now();
+            }
+        });
+        assert!(left.is_none() || drops.load(SeqCst) == expected, "{left:?}: {drops:?} drops");
+    }
+}
+
+#[test]
 fn destructors_may_park_while_a_panic_unwinds() {
     struct Parks;
     impl Drop for Parks {

@@ -20,7 +20,7 @@ impl Meddles {
         assert!(cheaprandn(5) < 5);
         if goid().is_some() {
             // On a goroutine: it may do what any goroutine does.
-            if self.asked % 3 == 0 {
+            if self.asked.is_multiple_of(3) {
                 go(yield_now);
             }
             let _ = self.ch.try_send(1);
@@ -43,7 +43,7 @@ impl Chooser for Meddles {
     }
     fn late(&mut self) -> bool {
         self.meddle();
-        self.asked % 5 == 0
+        self.asked.is_multiple_of(5)
     }
 }
 

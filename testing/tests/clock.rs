@@ -4,7 +4,8 @@ use gosched_chan::{Chan, after, context::Context, select, tick, timer as time};
 use gosched_runtime::sync::{Condvar, Mutex, Semaphore, WaitGroup};
 use gosched_runtime::{go, lock_os_thread, num_goroutine, sleep, spawn, yield_now};
 use gosched_testing::{Config, End, explore, now, try_explore, virtual_time};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,7 @@
 //!   mprotect(PROT_NONE)               splits the mapping: two mappings a guard, and the kernel allows 65,530 in all
 //! ```
 
+use super::faults::{self, Point};
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -29,6 +30,7 @@ pub(crate) fn reserve(len: usize) -> io::Result<usize> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
     #[cfg(not(target_os = "linux"))]
     let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
+    faults::check(Point::Reserve)?;
     // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing that exists.
     let p = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
     if p == libc::MAP_FAILED {
@@ -52,11 +54,12 @@ pub(crate) unsafe fn release(addr: usize, len: usize) {
     unsafe { libc::munmap(addr as *mut _, len) };
 }
 
-/// Makes a reserved range readable and writable; it reads as zero.
+/// Makes a reserved range readable and writable; it reads as zero. `what`: for whom, as far as faults are planned.
 ///
 /// # Safety
 /// The range is page-aligned and part of one reservation.
-pub(crate) unsafe fn commit(addr: usize, len: usize) -> io::Result<()> {
+pub(crate) unsafe fn commit(what: Point, addr: usize, len: usize) -> io::Result<()> {
+    faults::check(what)?;
     // SAFETY: the caller's promise.
     match unsafe { libc::mprotect(addr as *mut _, len, libc::PROT_READ | libc::PROT_WRITE) } {
         0 => Ok(()),
@@ -98,11 +101,16 @@ pub(crate) unsafe fn guard(first: usize, stride: usize, count: usize, len: usize
                 return Ok(());
             }
             Err(e) if GUARDS.load(Ordering::Relaxed) == MADVISE => return Err(e),
+            // The system has run out of something: the next guard may be had all the same.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN | libc::EINTR)) => {
+                return Err(e);
+            }
             // EINVAL on an older kernel: it does not know the advice.
             Err(_) => GUARDS.store(MPROTECT, Ordering::Relaxed),
         }
     }
     for i in 0..count {
+        faults::check(Point::Guard)?;
         // SAFETY: the caller's promise.
         if unsafe { libc::mprotect((first + i * stride) as *mut _, len, libc::PROT_NONE) } != 0 {
             return Err(last_error());
@@ -139,6 +147,7 @@ pub(crate) fn max_guards() -> Option<usize> {
 #[cfg(target_os = "linux")]
 mod linux {
     use super::last_error;
+    use crate::sys::faults::{self, Point};
     use std::io;
 
     const MADV_GUARD_INSTALL: libc::c_int = 102;
@@ -155,6 +164,7 @@ mod linux {
         count: usize,
         len: usize,
     ) -> io::Result<()> {
+        faults::check(Point::Guard)?;
         let mut done = 0;
         // One call for many guards where the kernel offers it (a quarter of the cost).
         while count - done > 1 {

@@ -5,6 +5,8 @@
 //!   mem         reserve, commit, guard and discard address space           unix (guards: linux >= 6.13, else mprotect)
 //!   barrier     membarrier: a fence on every thread, paid by one           linux | none (then every thread pays)
 //!   cpu         how many CPUs, the cgroup's quota, threads of the process  linux | portable
+//!   faults      calls that fail on demand, for tests
+//!   thread      a thread of the scheduler
 //!   fault       the SIGSEGV handler and the stack it runs on               unix
 //!   quit        the SIGQUIT handler                                      unix
 //!   regs        the registers to unwind a stack from                       x86-64, aarch64 | none
@@ -23,7 +25,13 @@ mod futex;
 pub(crate) use futex::Futex;
 
 #[cfg(not(gosched_loom))]
+pub(crate) mod faults;
+
+#[cfg(not(gosched_loom))]
 pub(crate) mod mem;
+
+#[cfg(not(gosched_loom))]
+pub(crate) mod thread;
 
 #[cfg(all(target_os = "linux", not(gosched_loom)))]
 #[path = "barrier_linux.rs"]

@@ -141,7 +141,8 @@ fn a_copy_whose_target_takes_no_splice_needs_no_descriptor() {
                 let (client, server, proxy) = copied();
                 let writer = spawn(move || (&client).write_all(&[7; 1 << 20]));
                 assert_eq!(io::copy(&mut &server, &mut io::sink()).unwrap(), 1 << 20);
-                (writer.join().unwrap().unwrap(), proxy.join().unwrap().unwrap());
+                writer.join().unwrap().unwrap();
+                proxy.join().unwrap().unwrap();
 
                 let (client, server, proxy) = copied();
                 let planned = plan(Point::Transfer, n, 1, Fault::Errno(libc::EINVAL));

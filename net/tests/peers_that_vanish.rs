@@ -38,7 +38,7 @@ fn is_gone(e: &io::Error) -> bool {
 #[test]
 fn a_reset_ends_readers_and_writers_that_are_parked() {
     let _alone = alone();
-    run(|| connected()); // the poller and its kin
+    drop(run(connected)); // the poller and its kin
     let before = descriptors();
     run(|| {
         for _ in 0..50 {
@@ -87,7 +87,7 @@ fn a_process_that_is_killed_in_the_middle() {
         be_the_peer(&addr);
     }
     let _alone = alone();
-    run(|| connected());
+    drop(run(connected));
     let before = descriptors();
     run(|| {
         for _ in 0..5 {

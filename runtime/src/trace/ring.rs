@@ -246,9 +246,15 @@ impl Ring {
         tail - head
     }
 
-    /// Consumer, when the owner writes no more: takes the count of what is missing since the last record.
-    pub(crate) fn take_lost(&self) -> u64 {
-        self.lost.swap(0, Ordering::Relaxed)
+    /// Consumer, when the owner writes no more: takes the count of what is missing since the last record, and since when.
+    ///
+    /// # Safety
+    /// The owner has been seen not busy since the trace was put off, and no other has begun.
+    pub(crate) unsafe fn take_lost(&self) -> Option<(u64, u64)> {
+        match self.lost.swap(0, Ordering::Relaxed) {
+            0 => None,
+            n => Some((n, self.lost_since.get())),
+        }
     }
 }
 
@@ -310,7 +316,8 @@ mod tests {
         drop(unsafe { ring.push(&[numbered(LEN + 10)]) });
         ring.drain(|r| seen.push((r.kind, r.arg)));
         assert_eq!(seen, [(Kind::Gap, 11), (Kind::Steal, LEN + 10)]);
-        assert_eq!(ring.take_lost(), 0);
+        // SAFETY: the only user.
+        assert_eq!(unsafe { ring.take_lost() }, None);
     }
 
     #[test]
@@ -321,7 +328,8 @@ mod tests {
         (0..LEN).for_each(|n| drop(push(n)));
         // Nothing is free yet, and 5 more come to the one that is missing already.
         (0..5).for_each(|n| assert!(push(n)));
-        assert_eq!(ring.take_lost(), 6);
+        // SAFETY: the only user.
+        assert_eq!(unsafe { ring.take_lost() }, Some((6, LEN - 1)));
     }
 
     #[test]
@@ -345,7 +353,9 @@ mod tests {
             }
             ring.drain(&mut take);
         });
-        assert_eq!(next + missing + ring.take_lost(), 400_000);
+        // SAFETY: the writer has ended.
+        let uncounted = unsafe { ring.take_lost() }.map_or(0, |(n, _)| n);
+        assert_eq!(next + missing + uncounted, 400_000);
     }
 
     #[test]

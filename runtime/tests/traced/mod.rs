@@ -149,8 +149,11 @@ impl Trace {
         self.slices.iter().filter(|s| s.run && s.track.0 == MS).filter_map(|s| s.g).collect()
     }
 
-    /// The runs of goroutines with such names.
+    /// The runs of goroutines with such names, in their order.
     pub fn runs(&self, name: &str) -> Vec<&Slice> {
-        self.slices.iter().filter(|s| s.run && s.track.0 == MS && s.name.contains(name)).collect()
+        let wanted = |s: &&Slice| s.run && s.track.0 == MS && s.name.contains(name);
+        let mut runs: Vec<_> = self.slices.iter().filter(wanted).collect();
+        runs.sort_by_key(|s| s.start);
+        runs
     }
 }

@@ -37,6 +37,7 @@
 //!   trace/json   tracks and events, as text              trace/story  records become slices and arrows
 //!   trace        start, stop, and the thread that writes
 //!   debug        stacks and numbers                      schedtrace   a line now and then
+//!   snapshot     where everything is just now
 //!   boot         run, Config, procresize
 //!   world        goroutines by themselves, for tests      worlds       where worlds are kept
 //! ```
@@ -111,6 +112,8 @@ mod slab;
 mod sleep;
 #[cfg(not(gosched_loom))]
 mod slotset;
+#[cfg(not(gosched_loom))]
+mod snapshot;
 mod spinning;
 #[cfg(not(gosched_loom))]
 mod stack;
@@ -168,6 +171,13 @@ pub mod timer {
 #[cfg(not(gosched_loom))]
 pub mod explore {
     pub use crate::world::{Chooser, Crossroads, End, Limits, Ran, run};
+}
+
+/// What gosched-debug's page is drawn from. Not part of the interface.
+#[doc(hidden)]
+#[cfg(not(gosched_loom))]
+pub mod seen {
+    pub use crate::snapshot::{SeenM, SeenP, Snapshot, snapshot};
 }
 
 #[cfg(not(gosched_loom))]

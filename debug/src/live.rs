@@ -18,11 +18,13 @@ const EVERY: Duration = Duration::from_millis(100);
 /// Sends snapshots until the client goes away. Parks.
 pub(crate) fn events(head: bool, to: &mut Answer<'_>) -> io::Result<()> {
     to.begin("200 OK", "text/event-stream", None)?;
-    while !head {
+    if head {
+        return Ok(());
+    }
+    loop {
         to.write_all(format!("data: {}\n\n", json(&snapshot())).as_bytes())?;
         sleep(EVERY);
     }
-    Ok(())
 }
 
 /// A number, or JSON's nothing.

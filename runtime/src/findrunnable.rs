@@ -113,6 +113,7 @@ fn run_due_timers(p: &'static P) -> bool {
     p.timers.first() != NEVER && run_due_timers_slow(p)
 }
 
+#[inline(never)] // so that the loop of the M stays small
 fn run_due_timers_slow(p: &'static P) -> bool {
     let now = nanotime();
     let mut ran = false;

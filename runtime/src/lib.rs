@@ -39,6 +39,7 @@
 //!   trace/json   tracks and events, as text              trace/story  records become slices and arrows
 //!   trace        start, stop, and the thread that writes
 //!   debug        stacks and numbers                      schedtrace   a line now and then
+//!   snapshot     where everything is just now
 //!   boot         run, Config, procresize
 //!   chooser      who chooses in an exploration            worldlog     what happened, in words
 //!   world        goroutines by themselves, for tests      worlds       where worlds are kept
@@ -125,6 +126,8 @@ mod slab;
 mod sleep;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod slotset;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod snapshot;
 #[cfg(not(gosched_shuttle))]
 mod spinning;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
@@ -207,7 +210,18 @@ pub mod explore {
     pub use crate::world::run;
 }
 
+<<<<<<< HEAD
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
+=======
+/// What gosched-debug's page is drawn from. Not part of the interface.
+#[doc(hidden)]
+#[cfg(not(gosched_loom))]
+pub mod seen {
+    pub use crate::snapshot::{SeenM, SeenP, Snapshot, snapshot};
+}
+
+#[cfg(not(gosched_loom))]
+>>>>>>> trace
 pub use boot::{Config, gomaxprocs, num_cpu, run, set_gomaxprocs};
 pub use hook::cheaprandn;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]

@@ -210,18 +210,14 @@ pub mod explore {
     pub use crate::world::run;
 }
 
-<<<<<<< HEAD
-#[cfg(not(any(gosched_loom, gosched_shuttle)))]
-=======
 /// What gosched-debug's page is drawn from. Not part of the interface.
 #[doc(hidden)]
-#[cfg(not(gosched_loom))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub mod seen {
     pub use crate::snapshot::{SeenM, SeenP, Snapshot, snapshot};
 }
 
-#[cfg(not(gosched_loom))]
->>>>>>> trace
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub use boot::{Config, gomaxprocs, num_cpu, run, set_gomaxprocs};
 pub use hook::cheaprandn;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]

@@ -73,7 +73,7 @@ pub fn snapshot() -> Snapshot {
         ms,
         global_runq: SCHED.runqsize(),
         goroutines: num_goroutine(),
-        polling: SCHED.lastpoll.load(Ordering::Relaxed) == 0,
+        polling: SCHED.poll.last().is_none(),
         handoffs: SCHED.handoffs.load(Ordering::Relaxed),
     }
 }

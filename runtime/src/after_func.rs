@@ -40,6 +40,7 @@
 //! with none of them held.
 
 use crate::loom::lock::Mutex;
+use crate::loom::sound;
 use crate::newproc::go_at;
 use crate::park;
 use crate::starttimer::{TimerId, timer_add, timer_del};
@@ -149,7 +150,8 @@ unsafe fn fire<F: FnOnce() + Send + 'static>(inner: *mut (), epoch: u64) {
     let inner = unsafe { Arc::from_raw(inner.cast_const().cast::<Inner<F>>()) };
     {
         let mut state = inner.state.lock();
-        if state.epoch != epoch || !matches!(state.phase, Phase::Set(_)) {
+        let old = state.epoch != epoch && sound("function timer: an old callback goes away");
+        if old || !matches!(state.phase, Phase::Set(_)) {
             return;
         }
         state.phase = Phase::Fired;

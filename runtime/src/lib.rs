@@ -254,6 +254,7 @@ mod models {
 #[cfg(all(test, gosched_shuttle))]
 #[path = "tests"]
 mod models {
+    mod shuttle_after_func;
     mod shuttle_sync;
 }
 

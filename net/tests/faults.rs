@@ -24,10 +24,6 @@ use std::path::PathBuf;
 type Errors = Vec<io::Error>;
 type Conversation = fn() -> Errors;
 
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
 fn said(errors: &Errors, errno: i32) -> bool {
     errors.iter().any(|e| e.raw_os_error() == Some(errno))
 }

@@ -13,10 +13,6 @@ use std::time::Duration;
 
 const ROLE: &str = "GOSCHED_TEST_VANISHING_PEER";
 
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
 /// The end of a stream as its reader sees it: all that came before it, and how it ended.
 fn drain(s: &TcpStream) -> io::Result<u64> {
     io::copy(&mut &*s, &mut io::sink())

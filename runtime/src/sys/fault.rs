@@ -95,7 +95,7 @@ impl AltStack {
     fn new() -> Option<AltStack> {
         let addr = mem::reserve(Self::SIZE).ok()?;
         // SAFETY: the whole reservation. It costs memory only where it is touched.
-        unsafe { mem::commit(super::faults::Point::Commit, addr, Self::SIZE) }.ok()?;
+        unsafe { mem::commit(super::faults::Point::SignalStack, addr, Self::SIZE) }.ok()?;
         Some(AltStack(addr))
     }
 }

@@ -26,6 +26,8 @@ pub enum Point {
     Commit,
     /// The same for goroutines.
     Goroutines,
+    /// The same for the stack of a thread's signal handlers, which can be done without.
+    SignalStack,
     /// Guards between stacks: madvise, or mprotect.
     Guard,
     /// A thread: clone, by way of std.

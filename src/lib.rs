@@ -77,8 +77,10 @@ pub mod chan {
     };
 }
 
-/// What the scheduler is doing: stacks and numbers.
+/// What the scheduler is doing: stacks, numbers, traces, and a server that shows them.
 pub mod debug {
+    #[doc(inline)]
+    pub use gosched_debug::*;
     #[doc(inline)]
     pub use gosched_runtime::debug::*;
 }

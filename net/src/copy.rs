@@ -223,23 +223,24 @@ fn splice_once(from: &Fd, to: &Fd) -> io::Result<Round> {
         // The end that `close` has made is not the other side's.
         return Err(closed());
     }
-    let (mut left, mut refused) = (n, false);
+    let mut left = n;
     while left > 0 {
         match to.call(Mode::Write, |fd| transfer::splice(pipe.read.as_raw_fd(), fd, left)) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(k) => left -= k,
             Err(e) if transfer::is_refused(&e) => {
-                // What is in the pipe goes the other way.
+                // What is in the pipe goes the other way. (The pipe's own descriptor, which is given up: for a duplicate
+                // there may be none left.)
                 let mut buf = vec![0; left];
-                File::from(pipe.read.try_clone()?).read_exact(&mut buf)?;
+                File::from(pipe.read).read_exact(&mut buf)?;
                 write_all(to, &buf)?;
-                (left, refused) = (0, true);
+                return Ok(Round { moved: Some(n), refused: true });
             }
             Err(e) => return Err(e),
         }
     }
     give_back(pipe);
-    Ok(Round { moved: Some(n), refused })
+    Ok(Round { moved: Some(n), refused: false })
 }
 
 static PIPES: Mutex<Vec<Pipe>> = Mutex::new(Vec::new());

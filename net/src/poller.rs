@@ -21,6 +21,7 @@
 
 use crate::polldesc::{self, PollDesc, Readiness, Tag};
 use crate::sys;
+use gosched_runtime::faults::{self, Point};
 use gosched_runtime::poller::{Netpoll, PollWait, ReadyList, install, wanted};
 use mio::{Events, Poll, Registry, Token, Waker};
 use parking_lot::Mutex;
@@ -80,8 +81,11 @@ fn make_slow() -> io::Result<&'static Poller> {
 
 impl Poller {
     fn new() -> io::Result<Poller> {
+        faults::check(Point::Poller)?;
         let poll = Poll::new()?;
+        faults::check(Point::Poller)?;
         let registry = poll.registry().try_clone()?;
+        faults::check(Point::Poller)?;
         let waker = Waker::new(&registry, WAKER)?;
         Ok(Poller {
             registry,
@@ -133,7 +137,7 @@ impl Poller {
         {
             timeout = Some(Duration::ZERO);
         }
-        match poll.poll(events, timeout) {
+        match faults::check(Point::Wait).and_then(|()| poll.poll(events, timeout)) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return,
             Err(e) => {

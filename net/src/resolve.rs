@@ -9,6 +9,7 @@
 //!   the P away from it as from any call that it was not told of.
 
 use crate::fdmutex::Sema;
+use gosched_runtime::faults::{self, Point};
 use parking_lot::Mutex;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -88,6 +89,7 @@ fn on_own_thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> i
     let _turn = Done(&LOOKUPS);
     let slot = Arc::new(Slot { value: Mutex::new(None), done: Sema::with_units(0) });
     let theirs = slot.clone();
+    faults::check(Point::Thread)?;
     std::thread::Builder::new().name("gosched-resolver".into()).spawn(move || {
         let _done = Done(&theirs.done);
         let v = f();

@@ -8,7 +8,7 @@ use crate::fd::{Fd, Kind};
 use crate::polldesc::Mode;
 use crate::resolve::each_addr;
 use crate::sys;
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockRef, Type};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
@@ -104,8 +104,8 @@ impl TcpStream {
         limit: Option<Instant>,
         note: impl FnOnce(&Arc<Fd>) -> io::Result<()>,
     ) -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(*addr), Type::STREAM.nonblocking(), None)?;
-        let goes_on = match socket.connect(&(*addr).into()) {
+        let socket = sys::socket(Domain::for_address(*addr), Type::STREAM)?;
+        let goes_on = match sys::connect(&socket, &(*addr).into()) {
             Ok(()) => false,
             Err(e) if sys::connect_goes_on(&e) => true,
             Err(e) => return Err(e),

@@ -4,7 +4,7 @@ use crate::fd::{Fd, Kind};
 use crate::resolve::each_addr;
 use crate::sys;
 use crate::tcp_listener::{Accepted, TcpListener};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Type};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -291,7 +291,7 @@ impl TcpListenerBuilder {
     }
 
     fn bind_one(&self, addr: &SocketAddr) -> io::Result<TcpListener> {
-        let s = Socket::new(Domain::for_address(*addr), Type::STREAM.nonblocking(), None)?;
+        let s = sys::socket(Domain::for_address(*addr), Type::STREAM)?;
         s.set_reuse_address(self.reuse_address)?;
         if self.reuse_port {
             s.set_reuse_port(true)?;

@@ -5,7 +5,7 @@ use crate::fd::{Fd, Kind};
 use crate::polldesc::Mode;
 use crate::resolve::each_addr;
 use crate::sys;
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockRef, Type};
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -160,7 +160,7 @@ impl UdpSocket {
     /// ```
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
         each_addr(addr, |addr| {
-            let s = Socket::new(Domain::for_address(*addr), Type::DGRAM.nonblocking(), None)?;
+            let s = sys::socket(Domain::for_address(*addr), Type::DGRAM)?;
             s.bind(&(*addr).into())?;
             Ok(UdpSocket::from_fd(Fd::new(s.into(), Kind::Other, false)?))
         })
@@ -184,7 +184,7 @@ impl UdpSocket {
     /// # }
     /// ```
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
-        each_addr(addr, |addr| self.fd.with(|s| SockRef::from(&s).connect(&(*addr).into())))
+        each_addr(addr, |addr| self.fd.with(|s| sys::connect(&s, &(*addr).into())))
     }
 
     /// Sends a datagram to the first of the addresses, parking while the send buffer is full.

@@ -96,11 +96,11 @@ impl UnixStream {
     }
 
     fn connect_raw(addr: &SockAddr) -> io::Result<UnixStream> {
-        let s = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-        match s.connect(addr) {
+        let s = sys::socket(Domain::UNIX, Type::STREAM)?;
+        match sys::connect_whole(&s, addr) {
             Err(e) if sys::is_would_block(&e) => {
                 s.set_nonblocking(false)?;
-                s.connect(addr)?;
+                sys::connect_whole(&s, addr)?;
                 s.set_nonblocking(true)?;
             }
             r => r?,
@@ -332,10 +332,12 @@ impl UnixListener {
     }
 
     fn bind_raw(addr: &SockAddr) -> io::Result<UnixListener> {
-        let s = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-        s.bind(addr)?;
+        let s = sys::socket(Domain::UNIX, Type::STREAM)?;
+        let bound = sys::bind_path(&s, addr)?;
         s.listen(sys::default_backlog())?;
-        Ok(UnixListener::from_fd(Fd::new(s.into(), Kind::Other, false)?))
+        let fd = Fd::new(s.into(), Kind::Other, false)?;
+        bound.keep();
+        Ok(UnixListener::from_fd(fd))
     }
 
     /// Parks until a connection comes, and gives it with the address of its other end. A lack of descriptors or memory

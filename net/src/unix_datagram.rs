@@ -56,9 +56,11 @@ impl UnixDatagram {
     }
 
     fn bind_raw(addr: &SockAddr) -> io::Result<UnixDatagram> {
-        let s = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking(), None)?;
-        s.bind(addr)?;
-        UnixDatagram::adopt(s)
+        let s = sys::socket(Domain::UNIX, Type::DGRAM)?;
+        let bound = sys::bind_path(&s, addr)?;
+        let datagrams = UnixDatagram::adopt(s)?;
+        bound.keep();
+        Ok(datagrams)
     }
 
     /// A socket at `path`, which must not exist yet. Never parks.
@@ -121,7 +123,7 @@ impl UnixDatagram {
     /// # }
     /// ```
     pub fn unbound() -> io::Result<UnixDatagram> {
-        UnixDatagram::adopt(Socket::new(Domain::UNIX, Type::DGRAM.nonblocking(), None)?)
+        UnixDatagram::adopt(sys::socket(Domain::UNIX, Type::DGRAM)?)
     }
 
     /// Two sockets without names, connected to each other. Never parks.
@@ -168,7 +170,7 @@ impl UnixDatagram {
     /// ```
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
         let addr = SockAddr::unix(path)?;
-        self.fd.with(|s| SockRef::from(&s).connect(&addr))
+        self.fd.with(|s| sys::connect(&s, &addr))
     }
 
     /// As [`connect`](UnixDatagram::connect), to an address that may be abstract. Does not park.
@@ -193,7 +195,7 @@ impl UnixDatagram {
     /// ```
     pub fn connect_addr(&self, addr: &SocketAddr) -> io::Result<()> {
         let addr = sys::from_unix_addr(addr)?;
-        self.fd.with(|s| SockRef::from(&s).connect(&addr))
+        self.fd.with(|s| sys::connect(&s, &addr))
     }
 
     /// Sends a datagram to where the socket is connected to, parking while the receiver's queue is full.

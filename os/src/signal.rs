@@ -332,7 +332,7 @@ fn dispose(n: i32, how: u8) {
 fn pipe() -> io::Result<BorrowedFd<'static>> {
     static PIPE: OnceLock<(io::PipeReader, io::PipeWriter)> = OnceLock::new();
     if PIPE.get().is_none() {
-        let (reader, writer) = io::pipe()?;
+        let (reader, writer) = crate::sys::pipe()?;
         crate::sys::set_nonblocking(writer.as_fd())?;
         crate::sys::set_nonblocking(reader.as_fd())?;
         // Where two make one (they cannot, under the table's lock), the second is closed again.

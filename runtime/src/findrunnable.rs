@@ -108,10 +108,13 @@ fn give_up_retired(m: &'static M) -> Option<()> {
 }
 
 /// Calls the timers of `p` that are due; true if there were any. By the P's owner, or by a thief.
+#[inline(always)]
 fn run_due_timers(p: &'static P) -> bool {
-    if p.timers.first() == NEVER {
-        return false;
-    }
+    p.timers.first() != NEVER && run_due_timers_slow(p)
+}
+
+#[inline(never)] // so that the loop of the M stays small
+fn run_due_timers_slow(p: &'static P) -> bool {
     let now = nanotime();
     let mut ran = false;
     while let Some(due) = p.timers.take_due(now) {

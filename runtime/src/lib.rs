@@ -39,6 +39,7 @@
 //!   trace/json   tracks and events, as text              trace/story  records become slices and arrows
 //!   trace        start, stop, and the thread that writes
 //!   debug        stacks and numbers                      schedtrace   a line now and then
+//!   snapshot     where everything is just now
 //!   boot         run, Config, procresize
 //!   chooser      who chooses in an exploration            worldlog     what happened, in words
 //!   world        goroutines by themselves, for tests      worlds       where worlds are kept
@@ -125,6 +126,8 @@ mod slab;
 mod sleep;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod slotset;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod snapshot;
 #[cfg(not(gosched_shuttle))]
 mod spinning;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
@@ -205,6 +208,13 @@ pub mod timer {
 pub mod explore {
     pub use crate::chooser::{Chooser, Crossroads, End, Limits, Ran};
     pub use crate::world::run;
+}
+
+/// What gosched-debug's page is drawn from. Not part of the interface.
+#[doc(hidden)]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+pub mod seen {
+    pub use crate::snapshot::{SeenM, SeenP, Snapshot, snapshot};
 }
 
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]

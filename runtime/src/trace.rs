@@ -158,7 +158,8 @@ pub fn stop() -> io::Result<()> {
 fn discard() {
     point::each_ring(|_, ring| {
         ring.drain(drop);
-        ring.take_lost();
+        // SAFETY: after `close`, and before the next `open`.
+        unsafe { ring.take_lost() };
     });
 }
 
@@ -260,10 +261,11 @@ impl Tracing {
         let since = self.since;
         let (story, threads, early) = (&mut self.story, &mut self.threads, &self.early);
         point::each_ring(|m, ring| {
-            let missing = ring.take_lost();
+            // SAFETY: after `wait_for_writers`, and before the next `open`.
+            let missing = unsafe { ring.take_lost() };
             let taken = m.and_then(|m| m.tracer.take_lost(since));
             let thread = threads.entry(ptr::from_ref(ring) as usize).or_insert_with(Thread::new);
-            if thread.spoke() || missing > 0 {
+            if thread.spoke() || missing.is_some() {
                 return story.finish(thread, end, missing, taken.map(|(at, _)| at));
             }
             // It has run the same goroutine all the time, in code of the user.

@@ -240,7 +240,7 @@ fn of_project(file: &str) -> Option<(&'static str, &str)> {
         Some(workspace) => dir.ends_with(&format!("{workspace}{name}")),
         None => dir.rsplit('/').next().is_some_and(|d| d.starts_with(&format!("gosched-{name}-"))),
     };
-    let name = ["runtime", "chan", "net", "os", "testing"].into_iter().find(is)?;
+    let name = ["runtime", "chan", "net", "os", "testing", "debug"].into_iter().find(is)?;
     Some((name, rest.trim_end_matches(".rs")))
 }
 

@@ -4,7 +4,7 @@ mod traced;
 
 use gosched_runtime::debug::trace;
 use gosched_runtime::sync::{Semaphore, WaitGroup};
-use gosched_runtime::{Builder, Config, go, sleep, spawn, syscall, yield_now};
+use gosched_runtime::{Builder, Config, go, num_goroutine, sleep, spawn, syscall, yield_now};
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,6 +35,8 @@ fn every_goroutine_has_its_slices() {
     let _one = alone();
     const N: usize = 500;
     let ((me, ids), t) = run(|| {
+        // Those of other tests may be on their way out.
+        until(|| num_goroutine() == 1);
         traced(|| {
             let handles: Vec<_> = (0..N)
                 .map(|i| {
@@ -80,8 +82,10 @@ fn a_name_is_shown_and_so_is_why_it_waited() {
     });
     let runs = t.runs("a \"name\" that is longer than one record holds");
     let why: Vec<&str> = runs.iter().map(|s| s.why.as_str()).collect();
-    assert_eq!(why, ["semacquire", "exit"]);
-    assert_eq!(t.runs("sleeper").iter().map(|s| s.why.as_str()).collect::<Vec<_>>(), ["sleep", "exit"]);
+    // (When another hears of the end, it may still be on its way out.)
+    assert!(matches!(why[..], ["semacquire", "exit" | ""]), "{why:?}");
+    let why: Vec<&str> = t.runs("sleeper").iter().map(|s| s.why.as_str()).collect();
+    assert!(matches!(why[..], ["sleep", "exit" | ""]), "{why:?}");
     assert!(t.slices.iter().any(|s| s.name == "timer"));
 }
 
@@ -167,7 +171,7 @@ fn eight_ps_under_load_and_goroutines_that_run_at_the_end() {
                 }
             });
             until(|| spinning.load(Ordering::Relaxed));
-            let ((), t) = traced(|| sleep(Duration::from_millis(100)));
+            let ((), t) = traced(|| sleep(Duration::from_millis(30)));
             stop.store(true, Ordering::Relaxed);
             wg.wait();
             t
@@ -271,7 +275,7 @@ fn it_starts_and_stops_under_load_hundreds_of_times() {
         let stop = Arc::new(AtomicBool::new(false));
         let wg = load(&stop);
         let (mut slices, mut arrows) = (0, 0);
-        for i in 0..300 {
+        for i in 0..200 {
             let from_a_thread = i % 3 == 0;
             let once = || {
                 traced(|| {
@@ -291,7 +295,7 @@ fn it_starts_and_stops_under_load_hundreds_of_times() {
         }
         stop.store(true, Ordering::Relaxed);
         wg.wait();
-        assert!(slices > 300 && arrows > 0, "{slices} {arrows}");
+        assert!(slices > 200 && arrows > 0, "{slices} {arrows}");
     });
 }
 

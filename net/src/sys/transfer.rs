@@ -2,6 +2,8 @@
 //! the bytes through its own memory.
 
 use super::last_error;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use gosched_runtime::faults::{self, Point};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -32,6 +34,7 @@ mod imp {
 
     /// A new pipe that holds `size` bytes if the system lets it.
     pub(crate) fn pipe(size: usize) -> io::Result<Pipe> {
+        faults::check(Point::Pipe)?;
         let mut fds = [0; 2];
         // SAFETY: room for two descriptors.
         if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) } < 0 {
@@ -47,6 +50,7 @@ mod imp {
 
     /// Moves up to `len` bytes; one of the two is a pipe's end. 0: the source is at its end.
     pub(crate) fn splice(from: RawFd, to: RawFd, len: usize) -> io::Result<usize> {
+        let len = faults::len(Point::Transfer, len)?;
         let null = std::ptr::null_mut();
         // SAFETY: plain numbers, and no offsets.
         cvt(unsafe { libc::splice(from, null, to, null, len, libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE) })
@@ -57,6 +61,7 @@ mod imp {
         let Ok(mut at) = libc::off64_t::try_from(offset) else {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         };
+        let len = faults::len(Point::Transfer, len)?;
         // SAFETY: `at` is a place to write the new offset to, which nobody reads.
         cvt(unsafe { libc::sendfile64(to, file, &mut at, len) })
     }

@@ -1,11 +1,12 @@
 //! Unix. Where Linux does in one call what others do in two, both are here.
 
+use gosched_runtime::faults::{self, Point};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Registry, Token};
-use socket2::SockAddr;
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 pub(crate) const SHORT_READS_COUNT: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 pub(crate) fn register(registry: &Registry, fd: RawFd, token: Token) -> io::Result<()> {
+    faults::check(Point::Register)?;
     registry.register(&mut SourceFd(&fd), token, INTEREST)
 }
 
@@ -99,8 +101,9 @@ const SEND: libc::c_int = libc::MSG_DONTWAIT | NO_SIGNAL;
 
 #[inline]
 pub(crate) fn recv(fd: RawFd, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    let len = faults::len(Point::Recv, buf.len())?;
     // SAFETY: `buf` is writable for its length during the call.
-    cvt(unsafe { libc::recv(fd, buf.as_mut_ptr().cast(), buf.len(), RECV | flags) })
+    cvt(unsafe { libc::recv(fd, buf.as_mut_ptr().cast(), len, RECV | flags) })
 }
 
 pub(crate) fn peek(fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {
@@ -109,8 +112,9 @@ pub(crate) fn peek(fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {
 
 #[inline]
 pub(crate) fn send(fd: RawFd, buf: &[u8]) -> io::Result<usize> {
+    let len = faults::len(Point::Send, buf.len())?;
     // SAFETY: `buf` is readable for its length during the call.
-    cvt(unsafe { libc::send(fd, buf.as_ptr().cast(), buf.len(), SEND) })
+    cvt(unsafe { libc::send(fd, buf.as_ptr().cast(), len, SEND) })
 }
 
 /// The most slices that a vectored transfer takes at once.
@@ -125,12 +129,14 @@ fn message(iov: *mut libc::iovec, count: usize) -> libc::msghdr {
 }
 
 pub(crate) fn recv_vectored(fd: RawFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    faults::check(Point::Recv)?;
     let mut msg = message(bufs.as_mut_ptr().cast(), bufs.len().min(MAX_SLICES));
     // SAFETY: IoSliceMut has iovec's layout (std promises it), and the buffers are writable during the call.
     cvt(unsafe { libc::recvmsg(fd, &mut msg, RECV) })
 }
 
 pub(crate) fn send_vectored(fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    faults::check(Point::Send)?;
     let msg = message(bufs.as_ptr().cast_mut().cast(), bufs.len().min(MAX_SLICES));
     // SAFETY: IoSlice has iovec's layout (std promises it); sendmsg only reads through it.
     cvt(unsafe { libc::sendmsg(fd, &msg, SEND) })
@@ -138,6 +144,7 @@ pub(crate) fn send_vectored(fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize
 
 /// A datagram, or the start of one, with its sender's address.
 pub(crate) fn recv_from(fd: RawFd, buf: &mut [u8], peek: bool) -> io::Result<(usize, SockAddr)> {
+    faults::check(Point::Recv)?;
     let flags = if peek { RECV | libc::MSG_PEEK } else { RECV };
     // SAFETY: the closure fills storage and length as recvfrom defines it (a length of 0 for a sender without address);
     // `buf` is writable for its length.
@@ -149,6 +156,7 @@ pub(crate) fn recv_from(fd: RawFd, buf: &mut [u8], peek: bool) -> io::Result<(us
 }
 
 pub(crate) fn send_to(fd: RawFd, buf: &[u8], to: &SockAddr) -> io::Result<usize> {
+    faults::check(Point::Send)?;
     // SAFETY: `buf` and the address are readable for their lengths.
     cvt(unsafe { libc::sendto(fd, buf.as_ptr().cast(), buf.len(), SEND, to.as_ptr().cast(), to.len()) })
 }
@@ -183,8 +191,57 @@ pub(crate) fn is_would_block(e: &io::Error) -> bool {
 
 // ---------------------------------------------------------------------------------------------- opening, closing
 
+/// A socket: non-blocking, close-on-exec.
+pub(crate) fn socket(domain: Domain, ty: Type) -> io::Result<Socket> {
+    faults::check(Point::Socket)?;
+    Socket::new(domain, ty.nonblocking(), None)
+}
+
+/// connect(2), on a socket that is ours or not yet.
+pub(crate) fn connect(socket: &impl AsFd, addr: &SockAddr) -> io::Result<()> {
+    faults::check(Point::Connect)?;
+    socket2::SockRef::from(socket).connect(addr)
+}
+
+/// connect(2) that does not go on by itself when a signal interrupts it: that of Unix sockets, which is done when it
+/// returns.
+pub(crate) fn connect_whole(socket: &impl AsFd, addr: &SockAddr) -> io::Result<()> {
+    loop {
+        match connect(socket, addr) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// The file that a bind has made; it goes again with this, unless it is kept.
+#[must_use]
+pub(crate) struct Bound<'a>(Option<&'a std::path::Path>);
+
+impl Bound<'_> {
+    /// The socket is in use now.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Bound<'_> {
+    fn drop(&mut self) {
+        // Where it is gone already, that is as well.
+        self.0.map(std::fs::remove_file);
+    }
+}
+
+/// bind(2) of a Unix socket. An address with a path makes a file, which would be in the way of the next attempt where the
+/// socket comes to nothing.
+pub(crate) fn bind_path<'a>(socket: &Socket, addr: &'a SockAddr) -> io::Result<Bound<'a>> {
+    socket.bind(addr)?;
+    Ok(Bound(addr.as_pathname()))
+}
+
 /// Accepts a connection: non-blocking, close-on-exec.
 pub(crate) fn accept(fd: RawFd) -> io::Result<(OwnedFd, SockAddr)> {
+    faults::check(Point::Accept)?;
     // SAFETY: the closure fills storage and length as accept defines it.
     unsafe {
         SockAddr::try_init(|storage, len| {
@@ -311,7 +368,8 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, placeholder: BorrowedFd<'_>) -> io::Re
 
 /// A descriptor on which every operation fails: an unconnected socket of no address.
 pub(crate) fn placeholder() -> io::Result<OwnedFd> {
-    Ok(socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?.into())
+    faults::check(Point::Socket)?;
+    Ok(Socket::new(Domain::UNIX, Type::STREAM, None)?.into())
 }
 
 pub(crate) fn shutdown_both(fd: BorrowedFd<'_>) {

@@ -230,7 +230,7 @@ impl Command {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn spawn(&mut self) -> io::Result<Child> {
-        Child::adopt(syscall(|| self.command.spawn())?)
+        Child::adopt(syscall(|| crate::sys::spawn(&mut self.command))?)
     }
 
     /// Runs the program to its end, with the streams of this process; parks until then.

@@ -1,5 +1,6 @@
 //! The platform: what the other files need beyond std and portable Unix.
 
+use gosched_runtime::faults::{self, Point};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -10,12 +11,25 @@ pub(crate) fn last_error() -> io::Error {
     io::Error::last_os_error()
 }
 
+/// fork and exec, by way of std. Blocks until the program runs, or is known not to.
+pub(crate) fn spawn(command: &mut std::process::Command) -> io::Result<std::process::Child> {
+    faults::check(Point::Fork)?;
+    command.spawn()
+}
+
+/// A pipe, in blocking mode.
+pub(crate) fn pipe() -> io::Result<(io::PipeReader, io::PipeWriter)> {
+    faults::check(Point::Pipe)?;
+    io::pipe()
+}
+
 /// A descriptor that can be read from once the child has ended: `Unsupported` where the system has no such thing. The
 /// child must not have been waited for.
 pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         use std::os::fd::FromRawFd;
+        faults::check(Point::Pidfd)?;
         let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: plain numbers.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };

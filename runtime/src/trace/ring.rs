@@ -246,9 +246,15 @@ impl Ring {
         tail - head
     }
 
-    /// Consumer, when the owner writes no more: takes the count of what is missing since the last record.
-    pub(crate) fn take_lost(&self) -> u64 {
-        self.lost.swap(0, Ordering::Relaxed)
+    /// Consumer, when the owner writes no more: takes the count of what is missing since the last record, and since when.
+    ///
+    /// # Safety
+    /// The owner has been seen not busy since the trace was put off, and no other has begun.
+    pub(crate) unsafe fn take_lost(&self) -> Option<(u64, u64)> {
+        match self.lost.swap(0, Ordering::Relaxed) {
+            0 => None,
+            n => Some((n, self.lost_since.get())),
+        }
     }
 }
 
@@ -297,31 +303,36 @@ mod tests {
         Record { arg: n, ..Record::new(Kind::Steal, n) }
     }
 
+    /// The only user of a ring writes the same record so many times.
+    fn put(ring: &Ring, r: Record, times: usize) -> bool {
+        // SAFETY: as the name says.
+        unsafe { ring.push(&vec![r; times]) }
+    }
+
     #[test]
     fn what_does_not_fit_is_counted_where_it_is_missing() {
         let ring = Ring::new();
-        // SAFETY: the only user.
-        (0..LEN + 10).for_each(|n| drop(unsafe { ring.push(&[numbered(n)]) }));
+        (0..LEN + 10).for_each(|n| assert_eq!(put(&ring, numbered(n), 1), n >= LEN / 2));
         let mut seen = Vec::new();
         ring.drain(|r| seen.push((r.kind, r.arg)));
         assert_eq!(seen, (0..LEN - 1).map(|n| (Kind::Steal, n)).collect::<Vec<_>>());
         seen.clear();
-        // SAFETY: the only user.
-        drop(unsafe { ring.push(&[numbered(LEN + 10)]) });
+        assert!(!put(&ring, numbered(LEN + 10), 1));
         ring.drain(|r| seen.push((r.kind, r.arg)));
         assert_eq!(seen, [(Kind::Gap, 11), (Kind::Steal, LEN + 10)]);
-        assert_eq!(ring.take_lost(), 0);
+        // SAFETY: the only user.
+        assert_eq!(unsafe { ring.take_lost() }, None);
     }
 
     #[test]
     fn a_gap_lasts_until_half_is_free() {
         let ring = Ring::new();
-        // SAFETY: the only user.
-        let push = |n| unsafe { ring.push(&[numbered(n)]) };
-        (0..LEN).for_each(|n| drop(push(n)));
+        let push = |n| put(&ring, numbered(n), 1);
+        assert_eq!((0..LEN).filter(|&n| push(n)).count() as u64, LEN / 2);
         // Nothing is free yet, and 5 more come to the one that is missing already.
         (0..5).for_each(|n| assert!(push(n)));
-        assert_eq!(ring.take_lost(), 6);
+        // SAFETY: the only user.
+        assert_eq!(unsafe { ring.take_lost() }, Some((6, LEN - 1)));
     }
 
     #[test]
@@ -329,10 +340,7 @@ mod tests {
         let ring = Ring::new();
         let (mut next, mut missing) = (0, 0);
         std::thread::scope(|s| {
-            let writer = s.spawn(|| {
-                // SAFETY: this thread alone writes.
-                (0..200_000).for_each(|n| drop(unsafe { ring.push(&[numbered(n), numbered(n)]) }));
-            });
+            let writer = s.spawn(|| (0..200_000).filter(|&n| put(&ring, numbered(n), 2)).count());
             let mut take = |r: Record| match r.kind {
                 Kind::Gap => missing += r.arg,
                 _ => {
@@ -345,7 +353,9 @@ mod tests {
             }
             ring.drain(&mut take);
         });
-        assert_eq!(next + missing + ring.take_lost(), 400_000);
+        // SAFETY: the writer has ended.
+        let uncounted = unsafe { ring.take_lost() }.map_or(0, |(n, _)| n);
+        assert_eq!(next + missing + uncounted, 400_000);
     }
 
     #[test]

@@ -378,15 +378,24 @@ impl Story {
         self.json.text("}}");
     }
 
-    /// The end of a thread's story: at `end`, with `missing` records since its last. `taken`: when its P was.
-    pub(crate) fn finish(&mut self, t: &mut Thread, end: u64, missing: u64, taken: Option<u64>) {
+    /// The end of a thread's story: at `end`. `missing`: how many records are, and since when. `taken`: when its P was.
+    pub(crate) fn finish(
+        &mut self,
+        t: &mut Thread,
+        end: u64,
+        missing: Option<(u64, u64)>,
+        taken: Option<u64>,
+    ) {
         if let Some(at) = taken {
             self.record(t, true, Record::new(Kind::Lost, at));
         }
-        let end = end.max(t.last + 1);
-        self.close(t, end, if missing > 0 { LOST } else { "" });
-        if missing > 0 {
-            self.lost(t.track.unwrap_or(Track::Outside), end, missing);
+        match missing {
+            None => self.close(t, end.max(t.last + 1), ""),
+            Some((n, since)) => {
+                let at = since.max(t.last + 1);
+                self.close(t, at, LOST);
+                self.lost(t.track.unwrap_or(Track::Outside), at, n);
+            }
         }
     }
 

@@ -43,7 +43,7 @@ pub struct Slice {
 #[derive(Debug, Default)]
 pub struct Trace {
     pub slices: Vec<Slice>,
-    /// Of a slice each: its start, its end, how deep it lies, where.
+    /// How many; each has both ends.
     pub arrows: usize,
     /// Names of instants, and how often.
     pub instants: BTreeMap<String, usize>,
@@ -51,6 +51,9 @@ pub struct Trace {
     pub tracks: BTreeMap<(i64, i64), String>,
     pub records_lost: u64,
 }
+
+/// Of an arrow: which, on which track, when.
+type Half = (String, (i64, i64), i64);
 
 fn ns(v: &Value) -> i64 {
     (v.as_f64().unwrap_or_else(|| panic!("no time: {v}")) * 1000.0).round() as i64
@@ -65,7 +68,7 @@ pub fn read(text: &[u8]) -> Trace {
     let number = |v: &Value| v.as_str().unwrap().parse::<u64>().unwrap();
     trace.records_lost = number(&all["otherData"]["records_lost"]);
     assert_eq!(number(&all["otherData"]["arrows_lost"]), 0);
-    let mut halves: BTreeMap<i64, Vec<(String, (i64, i64), i64)>> = BTreeMap::new();
+    let mut halves: BTreeMap<i64, Vec<Half>> = BTreeMap::new();
     let mut missing = 0;
     for e in all["traceEvents"].as_array().unwrap() {
         let track = (e["pid"].as_i64().unwrap(), e["tid"].as_i64().unwrap_or(0));
@@ -149,8 +152,11 @@ impl Trace {
         self.slices.iter().filter(|s| s.run && s.track.0 == MS).filter_map(|s| s.g).collect()
     }
 
-    /// The runs of goroutines with such names.
+    /// The runs of goroutines with such names, in their order.
     pub fn runs(&self, name: &str) -> Vec<&Slice> {
-        self.slices.iter().filter(|s| s.run && s.track.0 == MS && s.name.contains(name)).collect()
+        let wanted = |s: &&Slice| s.run && s.track.0 == MS && s.name.contains(name);
+        let mut runs: Vec<_> = self.slices.iter().filter(wanted).collect();
+        runs.sort_by_key(|s| s.start);
+        runs
     }
 }

@@ -32,6 +32,7 @@ use crate::loom::atomic::{AtomicBool, Ordering};
 use crate::loom::{Condvar, Mutex, MutexGuard, pause, sound};
 #[cfg(not(gosched_loom))]
 use crate::m::{self, M};
+use std::sync::PoisonError;
 
 /// What the gate, and who looks, see of an M.
 pub(crate) trait Resumes {
@@ -98,7 +99,8 @@ impl Freeze {
 
     /// Closes the gate. Nothing is at rest before every M [`has_come_to_rest`].
     pub(crate) fn freeze(&self) -> Frozen<'_> {
-        let looking = self.looking.lock().unwrap();
+        // A looker that panicked has left nothing half done.
+        let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         // Relaxed: the fences order it.
         self.frozen.store(true, Ordering::Relaxed);
         thief_fence();

@@ -269,13 +269,13 @@ fn a_writer_that_blocks_holds_up_nobody_and_what_is_missing_is_counted() {
 }
 
 #[test]
-fn it_starts_and_stops_under_load_hundreds_of_times() {
+fn it_starts_and_stops_under_load_again_and_again() {
     let _one = alone();
     run(|| {
         let stop = Arc::new(AtomicBool::new(false));
         let wg = load(&stop);
         let (mut slices, mut arrows) = (0, 0);
-        for i in 0..300 {
+        for i in 0..60 {
             // One in ten is read, which takes longer than to write it.
             let once = || {
                 let work = || {
@@ -304,7 +304,7 @@ fn it_starts_and_stops_under_load_hundreds_of_times() {
         }
         stop.store(true, Ordering::Relaxed);
         wg.wait();
-        assert!(slices > 30 && arrows > 0, "{slices} {arrows}");
+        assert!(slices > 6 && arrows > 0, "{slices} {arrows}");
     });
 }
 
@@ -318,7 +318,7 @@ fn two_who_start_and_stop_at_once_do_not_meet() {
         for _ in 0..4 {
             let (started, stopped) = (started.clone(), stopped.clone());
             wg.go(move || {
-                for _ in 0..100 {
+                for _ in 0..25 {
                     if trace::start(io::sink()).is_ok() {
                         started.fetch_add(1, Ordering::Relaxed);
                     }

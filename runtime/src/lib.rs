@@ -9,6 +9,7 @@
 //! ```text
 //!   loom         std's or loom's primitives              sys/         the platform
 //!   note         one thread sleeps, one wakes it         rand         the one source of chance
+//!   godebug      what the environment asks for
 //!   clock        two clocks                              fatal        the end, in Go's words
 //!   slab         the address space of stacks             slotset      containers of slot numbers
 //!   stackpool    stacks that no P has
@@ -63,6 +64,8 @@ mod freeze;
 #[cfg(not(gosched_loom))]
 mod g;
 mod glist;
+#[cfg(not(gosched_loom))]
+mod godebug;
 mod handshake;
 #[cfg(not(gosched_loom))]
 mod hook;

@@ -12,6 +12,7 @@
 //! everything in place.
 
 use crate::g::G;
+use crate::godebug::{self, Godebug};
 use crate::m;
 use crate::newproc::{GoExit, spawn_unchecked};
 use crate::procresize::{MAX_PROCS, procresize};
@@ -257,44 +258,38 @@ pub fn num_cpu() -> usize {
 /// GOMAXPROCS at the start, and whether somebody has said it: the Config, `set_gomaxprocs`, the environment.
 fn wanted_procs(config: Option<usize>) -> (usize, bool) {
     let valid = |n: &usize| *n > 0;
-    let from_env = || std::env::var("GOMAXPROCS").ok()?.trim().parse().ok().filter(valid);
+    let from_env = || godebug::gomaxprocs(&std::env::var("GOMAXPROCS").ok()?);
     let set = Some(BEFORE_START.load(Ordering::Relaxed));
     let said = config.filter(valid).or(set.filter(valid)).or_else(from_env);
     (said.unwrap_or_else(sys::cpu::default_procs).min(MAX_PROCS), said.is_some())
-}
-
-/// The value of a `key=value` in `GODEBUG`.
-fn godebug(key: &str) -> Option<String> {
-    let all = std::env::var("GODEBUG").ok()?;
-    all.split(',').find_map(|kv| Some(kv.strip_prefix(key)?.strip_prefix('=')?.to_string()))
 }
 
 /// Starts the scheduler, once. (Go: `schedinit` and what follows it in `rt0_go`.)
 fn schedinit(config: &Config) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        if let Some(seed) = godebug("seed").and_then(|s| s.parse().ok()) {
+        let godebug = Godebug::get();
+        if let Some(seed) = godebug.seed {
             rand::seed(seed);
         }
-        if godebug("stackguard").as_deref() == Some("mprotect") {
+        if godebug.mprotect_guards {
             sys::mem::force_mprotect_guards();
         }
-        if let Some(us) = godebug("slice").and_then(|s| s.parse().ok()) {
+        if let Some(us) = godebug.slice {
             sysmon::TEST_SLICE.store(us, Ordering::Relaxed);
         }
         clock::set_coarse(clock::nanotime());
-        sys::barrier::register(godebug("membarrier").as_deref() != Some("0"));
-        if let Some(ms) = godebug("scavenge").and_then(|s| s.parse().ok()) {
+        sys::barrier::register(!godebug.no_membarrier);
+        if let Some(ms) = godebug.scavenge {
             scavenge::set_interval(ms);
         }
-        if let Some(ms) = godebug("schedtrace").and_then(|s| s.parse().ok()) {
-            let detail = godebug("scheddetail").and_then(|s| s.parse::<u32>().ok());
-            schedtrace::set(ms, detail.unwrap_or(0) > 0);
+        if let Some(ms) = godebug.schedtrace {
+            schedtrace::set(ms, godebug.scheddetail);
         }
-        if let Some(n) = godebug("cpus").and_then(|s| s.parse().ok()) {
+        if let Some(n) = godebug.cpus {
             sys::cpu::set_test_cpus(n);
         }
-        if let Some(root) = godebug("cgrouproot") {
+        if let Some(root) = godebug.cgrouproot {
             sys::cpu::set_cgroup_root(root);
         }
         stack::init(config.stack_size.unwrap_or(stack::DEFAULT_SIZE));

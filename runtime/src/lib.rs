@@ -9,6 +9,7 @@
 //! ```text
 //!   loom         std's or a model checker's primitives   sys/         the platform
 //!   note         one thread sleeps, one wakes it         rand         the one source of chance
+//!   godebug      what the environment asks for
 //!   clock        two clocks                              fatal        the end, in Go's words
 //!   slab         the address space of stacks             slotset      containers of slot numbers
 //!   stackpool    stacks that no P has
@@ -75,6 +76,8 @@ mod freeze;
 mod g;
 #[cfg(not(gosched_shuttle))]
 mod glist;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod godebug;
 #[cfg(not(gosched_shuttle))]
 mod handshake;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]

@@ -67,9 +67,9 @@ fn quota_v2(membership: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<f
             let mut words = text.split_whitespace();
             let (quota, period) = (words.next(), words.next().and_then(|p| p.parse::<f64>().ok()));
             if let (Some(Ok(q)), Some(p)) = (quota.map(str::parse::<f64>), period)
-                && p > 0.0
+                && let Some(cpus) = ratio(q, p)
             {
-                least = Some(least.map_or(q / p, |l| l.min(q / p)));
+                least = Some(least.map_or(cpus, |l| l.min(cpus)));
             }
         }
         match path.rfind('/') {
@@ -91,7 +91,12 @@ fn quota_v1(membership: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<f
         at(path.trim_end_matches('/')).or_else(|| at(""))?.trim().parse::<f64>().ok()
     };
     let (quota, period) = (number("cpu.cfs_quota_us")?, number("cpu.cfs_period_us")?);
-    (quota > 0.0 && period > 0.0).then_some(quota / period)
+    ratio(quota, period)
+}
+
+/// A quota in CPUs. `None` where the numbers make none: a quota of -1, or what is no number at all.
+fn ratio(quota: f64, period: f64) -> Option<f64> {
+    Some(quota / period).filter(|cpus| quota > 0.0 && period > 0.0 && cpus.is_finite() && *cpus > 0.0)
 }
 
 /// Threads of this process, where the system tells.
@@ -109,10 +114,15 @@ pub(crate) fn num_threads() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::collections::HashMap;
 
     fn files(list: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
-        let map: HashMap<String, String> = list.iter().map(|(p, t)| (p.to_string(), t.to_string())).collect();
+        files_of(&list.iter().map(|(p, t)| (*p, t.to_string())).collect::<Vec<_>>())
+    }
+
+    fn files_of(list: &[(&str, String)]) -> impl Fn(&str) -> Option<String> + use<> {
+        let map: HashMap<String, String> = list.iter().map(|(p, t)| (p.to_string(), t.clone())).collect();
         move |p| map.get(p).cloned()
     }
 
@@ -141,6 +151,65 @@ mod tests {
             ("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"),
         ]);
         assert_eq!(quota_v1("4:cpu:/\n", &none), None);
+    }
+
+    /// What stands in the files of a kernel, or nearly.
+    fn near() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec![
+            "max",
+            "100000",
+            "-1",
+            "0",
+            "1e400",
+            "nan",
+            "inf",
+            "-inf",
+            "0::/a/b",
+            "0::",
+            "4:cpu:/x",
+            "4:cpu,cpuacct:/",
+            ":",
+            "::",
+            "/",
+            "//",
+            " ",
+            "\n",
+        ]);
+        prop_oneof![
+            any::<String>(),
+            prop::collection::vec(word, 0..12).prop_map(|words| words.concat()),
+            prop::collection::vec(
+                prop::sample::select(vec!["max", "50000", "nan", "-3", "0", "1e300"]),
+                0..4
+            )
+            .prop_map(|words| words.join(" ")),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_files_hold_a_quota_is_a_number_of_cpus(
+            membership in near(), file in near(), other in near(),
+        ) {
+            let read = |path: &str| {
+                if path.contains("period") { Some(other.clone()) } else { Some(file.clone()).filter(|f| f.len() % 5 != 4) }
+            };
+            for quota in [quota_v2(&membership, &read), quota_v1(&membership, &read)].into_iter().flatten() {
+                prop_assert!(quota > 0.0 && quota.is_finite(), "{}", quota);
+            }
+        }
+
+        #[test]
+        fn a_quota_that_is_meant_is_understood(quota in 1000u64..10_000_000, period in 1000u64..1_000_000) {
+            let expected = Some(quota as f64 / period as f64);
+            let v2 = files_of(&[("/sys/fs/cgroup/g/cpu.max", format!("{quota} {period}\n"))]);
+            prop_assert_eq!(quota_v2("1:name=systemd:/\n0::/g\n", &v2), expected);
+            let v1 = files_of(&[
+                ("/sys/fs/cgroup/cpu/g/cpu.cfs_quota_us", format!("{quota}\n")),
+                ("/sys/fs/cgroup/cpu/g/cpu.cfs_period_us", format!("{period}\n")),
+            ]);
+            prop_assert_eq!(quota_v1("3:cpu,cpuacct:/g\n", &v1), expected);
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn on_own_thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> i
     let _turn = Done(&LOOKUPS);
     let slot = Arc::new(Slot { value: Mutex::new(None), done: Sema::with_units(0) });
     let theirs = slot.clone();
-    faults::check(Point::Thread)?;
+    faults::check(Point::Resolver)?;
     std::thread::Builder::new().name("gosched-resolver".into()).spawn(move || {
         let _done = Done(&theirs.done);
         let v = f();

@@ -29,7 +29,7 @@ fn all_are_served<A>(listen: impl Fn(StdListener) -> A)
 where
     A: FnMut() -> io::Result<()> + Send + 'static,
 {
-    const CONNECTIONS: usize = 100;
+    const CONNECTIONS: usize = 40;
     let before = set_gomaxprocs(4);
     let l = StdListener::bind("127.0.0.1:0").unwrap();
     l.set_nonblocking(true).unwrap();

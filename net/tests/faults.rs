@@ -370,9 +370,9 @@ fn the_poller_has_no_room() {
 #[test]
 fn names_need_a_thread() {
     let _alone = alone();
-    told(dialled, Point::Thread, &[libc::EAGAIN, libc::ENOMEM]);
+    told(dialled, Point::Resolver, &[libc::EAGAIN, libc::ENOMEM]);
     // More refusals than there may be lookups at once: each has given its place back.
-    let planned = plan(Point::Thread, 1, 100, Fault::Errno(libc::EAGAIN));
+    let planned = plan(Point::Resolver, 1, 100, Fault::Errno(libc::EAGAIN));
     for _ in 0..100 {
         assert!(said(&run(dialled), libc::EAGAIN));
     }

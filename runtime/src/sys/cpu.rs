@@ -179,7 +179,7 @@ mod tests {
             any::<String>(),
             prop::collection::vec(word, 0..12).prop_map(|words| words.concat()),
             prop::collection::vec(
-                prop::sample::select(vec!["max", "50000", "nan", "-3", "0", "1e300"]),
+                prop::sample::select(vec!["max", "50000", "inf", "1e400", "nan", "-3", "0", "1e300"]),
                 0..4
             )
             .prop_map(|words| words.join(" ")),

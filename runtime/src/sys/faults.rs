@@ -30,8 +30,10 @@ pub enum Point {
     SignalStack,
     /// Guards between stacks: madvise, or mprotect.
     Guard,
-    /// A thread: clone, by way of std.
+    /// A thread of the scheduler: clone, by way of std.
     Thread,
+    /// A thread that looks names up.
+    Resolver,
     /// The poller itself: epoll_create1 and eventfd.
     Poller,
     /// A descriptor into the poller's care: epoll_ctl.

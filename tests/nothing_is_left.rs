@@ -12,10 +12,10 @@ use gosched::yield_now;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
-const MANY: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+const MANY: usize = if cfg!(debug_assertions) { 50_000 } else { 250_000 };
 
-/// Less than 40 bytes for each of them in a release build.
-const SLACK: usize = 32 << 20;
+/// Less than 70 bytes for each of them in a release build.
+const SLACK: usize = 16 << 20;
 
 /// Bytes of this process that are in memory; 0 where that cannot be had.
 fn resident() -> usize {

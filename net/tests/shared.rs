@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[test]
 fn concurrent_readers_get_each_byte_once() {
     let _alone = alone();
-    for _ in 0..rounds(10) {
+    for _ in 0..rounds(4) {
         let (client, server) = pair();
         let sums = [const { AtomicUsize::new(0) }; 256];
         std::thread::scope(|s| {

@@ -19,6 +19,7 @@
 use super::deadline_in;
 use super::queue::{List, Queue, Record, WokenList, park, queue};
 use crate::loom::atomic::{AtomicUsize, Ordering};
+use crate::loom::sound;
 use crate::park::{WaitReason, Woken, point};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -306,7 +307,11 @@ impl Semaphore {
         let mut list = self.queue.lock();
         // SAFETY: the time was up, so nobody has claimed the record.
         unsafe { list.leave(me) };
-        self.serve(&mut list, self.load(), &mut woken);
+        let state = self.load();
+        // Without QUEUED nobody is behind us, for a releaser has dropped us; and the word is everybody's.
+        if state.is_queued() || !sound("semaphore: who gives up leaves the word alone") {
+            self.serve(&mut list, state, &mut woken);
+        }
         false
     }
 

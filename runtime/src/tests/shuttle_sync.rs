@@ -11,7 +11,7 @@ use crate::model::{check, step};
 use crate::newproc::go;
 use crate::park::{WaitReason, assert_quiet};
 use crate::sema::{semacquire, semrelease};
-use crate::sync::{Condvar, Mutex, RwLock};
+use crate::sync::{Condvar, Mutex, RwLock, Semaphore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32 as Plain, Ordering::Relaxed};
 use std::time::Duration;
@@ -232,4 +232,40 @@ fn shuttle_a_notification_is_not_spent_on_who_has_given_up() {
 #[should_panic(expected = "deadlock")]
 fn shuttle_planted_who_has_given_up_takes_the_notification_along() {
     with_bug("queue: who has given up does not count", one_with_a_limit);
+}
+
+// ------------------------------------------------------------------------------------ the semaphore with permits
+
+/// One permit; some wait for it for a while, others as long as it takes. In the end it is there again.
+fn permits() {
+    check(|| {
+        let shared = Arc::new((Semaphore::new(1), Plain::new(4)));
+        for limit in [None, Some(1), None, Some(1)] {
+            let shared = shared.clone();
+            go(move || {
+                let (semaphore, left) = &*shared;
+                let permit = match limit {
+                    Some(ms) => semaphore.acquire_timeout(Duration::from_millis(ms)),
+                    None => Some(semaphore.acquire()),
+                };
+                step();
+                drop(permit);
+                assert_quiet();
+                if left.fetch_sub(1, Relaxed) == 1 {
+                    assert_eq!(semaphore.available_permits(), 1, "a permit is lost");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn shuttle_who_gives_up_takes_no_permit_along() {
+    permits();
+}
+
+#[test]
+#[should_panic(expected = "a permit is lost")]
+fn shuttle_planted_who_gives_up_writes_a_word_that_is_everybodys() {
+    with_bug("semaphore: who gives up leaves the word alone", permits);
 }

@@ -316,7 +316,7 @@ fn a_dropped_operation_gives_back_what_it_held() {
         }
 
         // A receiver that came when the list waited, of each kind.
-        for kind in 0..3 {
+        for kind in 0..5 {
             let c = Chan::new(0);
             let t = thread::spawn({
                 let c = c.clone();
@@ -334,6 +334,9 @@ fn a_dropped_operation_gives_back_what_it_held() {
             let got = match kind {
                 0 => c.recv(),
                 1 => select! { recv(c) -> v => v, recv(nil) -> _ => None },
+                // Their time is not up because one who was to come has not.
+                2 => c.recv_timeout(LONG).ok(),
+                3 => select! { recv(c) -> v => v, recv(nil) -> _ => None, default(LONG) => None },
                 _ => {
                     let mut s = Select::new();
                     s.recv(&c);

@@ -294,6 +294,24 @@ mod tests {
     }
 
     #[test]
+    fn empty_is_where_nobody_is_in_the_ring_and_nobody_next() {
+        let q = RunQ::new();
+        let seen = |q: &RunQ<N>| (q.runqempty(), q.len(), q.ring_head());
+        assert_eq!(seen(&q), (true, 0, None));
+        q.runqput(node(1), true);
+        assert_eq!(seen(&q), (false, 1, None));
+        q.runqput(node(2), false);
+        assert_eq!(seen(&q), (false, 2, Some(0)));
+        assert_eq!(q.runqget().map(|got| val(got.g)), Some(1));
+        q.runqput(node(3), false);
+        assert_eq!(seen(&q), (false, 2, Some(0)));
+        assert_eq!(q.runqget().map(|got| val(got.g)), Some(2));
+        assert_eq!(seen(&q), (false, 1, Some(1)));
+        assert_eq!(q.runqget().map(|got| val(got.g)), Some(3));
+        assert_eq!(seen(&q), (true, 0, None));
+    }
+
+    #[test]
     fn a_demoted_runnext_comes_last() {
         let q = RunQ::new();
         (0..3).for_each(|i| assert!(q.runqput(node(i), true).is_none()));

@@ -298,12 +298,12 @@ mod tests {
         let q = RunQ::new();
         let seen = |q: &RunQ<N>| (q.runqempty(), q.len(), q.ring_head());
         assert_eq!(seen(&q), (true, 0, None));
-        q.runqput(node(1), true);
+        assert!(q.runqput(node(1), true).is_none());
         assert_eq!(seen(&q), (false, 1, None));
-        q.runqput(node(2), false);
+        assert!(q.runqput(node(2), false).is_none());
         assert_eq!(seen(&q), (false, 2, Some(0)));
         assert_eq!(q.runqget().map(|got| val(got.g)), Some(1));
-        q.runqput(node(3), false);
+        assert!(q.runqput(node(3), false).is_none());
         assert_eq!(seen(&q), (false, 2, Some(0)));
         assert_eq!(q.runqget().map(|got| val(got.g)), Some(2));
         assert_eq!(seen(&q), (false, 1, Some(1)));

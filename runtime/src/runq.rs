@@ -344,6 +344,15 @@ mod tests {
     }
 
     #[test]
+    fn a_thief_takes_half_of_a_full_ring() {
+        let (a, b) = (RunQ::new(), RunQ::new());
+        (0..RUNQ_LEN).for_each(|i| assert!(a.runqput(node(i), false).is_none()));
+        assert_eq!(b.runqsteal(&a, || false).map(val), Some(RUNQ_LEN / 2 - 1));
+        assert_eq!(drain(&b), (0..RUNQ_LEN / 2 - 1).collect::<Vec<_>>());
+        assert_eq!(drain(&a), (RUNQ_LEN / 2..RUNQ_LEN).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_batch_fills_the_ring_and_leaves_the_rest() {
         let q = RunQ::new();
         let mut list = GQueue::new();

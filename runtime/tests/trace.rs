@@ -2,7 +2,7 @@
 
 mod traced;
 
-use gosched_runtime::debug::trace;
+use gosched_runtime::debug::{self, trace};
 use gosched_runtime::sync::{Semaphore, WaitGroup};
 use gosched_runtime::{Builder, Config, go, num_goroutine, sleep, spawn, syscall, yield_now};
 use std::io::{self, ErrorKind, Write};
@@ -74,6 +74,7 @@ fn a_name_is_shown_and_so_is_why_it_waited() {
             let theirs = gate.clone();
             let named = Builder::new().name("a \"name\" that is longer than one record holds".into());
             let h = named.spawn(move || drop(theirs.acquire())).unwrap();
+            until(|| debug::stacks().contains("[semacquire"));
             let sleeper = Builder::new().name("sleeper".into());
             sleeper.spawn(|| sleep(Duration::from_millis(1))).unwrap().join().unwrap();
             gate.add_permits(1);
@@ -92,27 +93,27 @@ fn a_name_is_shown_and_so_is_why_it_waited() {
 #[test]
 fn a_syscall_that_lasts_loses_its_p() {
     let _one = alone();
-    let ((), t) = run(|| {
+    // One P, and the goroutine that ends the call wants it: it must be taken from the one that blocks.
+    let main = || {
         traced(|| {
-            let h = Builder::new().name("blocks".into()).spawn(|| {
-                let ended = Arc::new(AtomicBool::new(false));
-                let theirs = ended.clone();
-                // Somebody else wants a P while this goroutine blocks: until all Ps are taken from those who block.
+            let blocks = Builder::new().name("blocks".into()).spawn(|| {
                 let (send, recv) = mpsc::channel();
-                go(move || {
-                    theirs.store(true, Ordering::Relaxed);
-                    send.send(()).unwrap();
-                });
+                go(move || send.send(()).unwrap());
                 syscall(|| recv.recv().unwrap());
-                assert!(ended.load(Ordering::Relaxed));
             });
-            h.unwrap().join().unwrap();
+            blocks.unwrap().join().unwrap();
         })
-    });
+    };
+    // SAFETY: as in `run`.
+    let ((), t) = unsafe { Config::new().procs(1).run(main) };
     let run = t.runs("blocks")[0].clone();
     let call = t.slices.iter().find(|s| s.name == "syscall" && s.track == run.track);
     let call = call.expect("a slice of the call");
     assert!(run.start < call.start && call.end <= run.end);
+    assert!(t.instants.contains_key("retake") && t.instants.contains_key("handoff"), "{:?}", t.instants);
+    // While it was in the call, it had the P no more.
+    let on_p = t.slices.iter().find(|s| s.track.0 == traced::PS && s.g == run.g).expect("it had a P");
+    assert!(on_p.end < call.end, "{on_p:?} {call:?}");
 }
 
 /// Work that keeps all Ps busy: started, woken, stolen, asleep, until told to stop.

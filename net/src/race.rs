@@ -74,9 +74,13 @@ impl Race {
     fn start(self: &Arc<Race>, team: usize, addrs: Vec<SocketAddr>) {
         let race = self.clone();
         let run = move || race.run(team, &addrs);
-        if gosched_runtime::goid().is_some() {
-            gosched_runtime::go(run);
-        } else if let Err(e) = std::thread::Builder::new().name("gosched-dial".into()).spawn(run) {
+        let name = "gosched-dial".to_string();
+        let started = if gosched_runtime::goid().is_some() {
+            gosched_runtime::Builder::new().name(name).spawn(run).map(drop)
+        } else {
+            std::thread::Builder::new().name(name).spawn(run).map(drop)
+        };
+        if let Err(e) = started {
             self.state.lock().teams[team].failed = Some(e);
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! Where there can be no such thread they are made as before, by whoever needs one.
 
+use crate::sys;
 use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::sync::OnceLock;
@@ -36,8 +37,7 @@ pub(crate) fn start() {
 fn make() -> io::Result<&'static Template> {
     let t: &'static Template =
         Box::leak(Box::new(Template { births: Mutex::default(), more: Condvar::new() }));
-    let builder = std::thread::Builder::new().name("gosched-template".into()).stack_size(256 << 10);
-    builder.spawn(move || t.bear())?;
+    sys::thread::start("gosched-template", 256 << 10, move || t.bear())?;
     Ok(t)
 }
 

@@ -371,8 +371,9 @@ impl Context {
 
 impl CancelFunc {
     /// Makes the context done, and all below it: with `Canceled`, where they are not done already. The second call does
-    /// nothing. When it returns the context is done, and so is all below it but what another `cancel` is just ending.
-    /// Does not wait for anybody's work, and does not park. O(contexts below).
+    /// nothing. When it returns the context is done, and so is all below it: where a deadline or another `cancel` has come
+    /// first and is on its way down, this one waits until that is through. Does not wait for anybody's work, and does not
+    /// park. O(contexts below).
     ///
     /// # Panics
     /// On a plain thread while no `run` is in progress, where an [`after_func`](Context::after_func) is to be called.

@@ -60,7 +60,7 @@ fn open_files() -> usize {
 #[test]
 fn short_connections_leave_no_descriptor_behind() {
     let _alone = alone();
-    let n = if cfg!(debug_assertions) { 4000 } else { 20_000 };
+    let n = if cfg!(debug_assertions) { 2000 } else { 5000 };
     let (l, addr) = listener();
     // What is made once is made.
     TcpStream::connect(addr).unwrap().close().unwrap();

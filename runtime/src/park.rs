@@ -97,6 +97,16 @@ pub(crate) fn others_can_run() -> bool {
     SCHED.procs() != 1 && !hook::explored() && *CPUS.get_or_init(sys::cpu::num_cpu) > 1
 }
 
+/// For calls that can park, where they are slow anyway: a goroutine whose P was taken waits for its turn to have one
+/// again, instead of going on as a thread beside those that have one.
+pub(crate) fn back_to_a_p() {
+    if let Some(g) = m::getg()
+        && !hook::explored()
+    {
+        crate::syscall::exitsyscall(g);
+    }
+}
+
 static CPUS: OnceLock<usize> = OnceLock::new();
 
 /// Parks the calling goroutine (blocks the calling thread) until [`goready`]. Go: `runtime.gopark`.

@@ -36,7 +36,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
 /// The end of `syscall(f)`: see the file head.
-fn exitsyscall(g: &'static G) {
+pub(crate) fn exitsyscall(g: &'static G) {
     let m = enter_with_p(g);
     if m.p().is_some() || pinned(g) {
         return m::leave(m);

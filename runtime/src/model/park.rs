@@ -73,6 +73,9 @@ pub(crate) fn others_can_run() -> bool {
     true
 }
 
+/// There are no Ps here.
+pub(crate) fn back_to_a_p() {}
+
 /// Parks the calling thread.
 ///
 /// # Safety

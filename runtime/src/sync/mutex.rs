@@ -9,6 +9,11 @@
 //! hands the lock to the head of the queue; arrivals do not spin, do not try, and queue at the end. A waiter that gets
 //! the lock and is the last in the queue, or has waited for less than 1 ms, switches back.
 //!
+//! ## Who has lost the P
+//! A goroutine that computes for long loses its P and goes on beside those that have one (handshake.rs). In a loop around a
+//! lock it would be in their way for as long as it runs: each keeps finding the lock taken, and once somebody waits no way
+//! in or out is the fast one. So whoever comes to the slow path without a P first waits for its turn to have one again.
+//!
 //! ## The word
 //! ```text
 //!   bit   0      LOCKED     somebody owns the lock, or (normal mode) has it from the last CAS
@@ -177,6 +182,7 @@ impl RawMutex {
         // WOKEN is set, and for us.
         let mut woken = false;
         let mut spins = 0;
+        crate::park::back_to_a_p();
         let mut old = self.load();
         loop {
             if old.is_locked() && !old.is_starving() && can_spin(spins) {

@@ -48,7 +48,7 @@ fn close_wakes_a_parked_writer() {
 #[test]
 fn close_wakes_all_that_wait_for_their_turn() {
     let _alone = alone();
-    for _ in 0..rounds(200) {
+    for _ in 0..rounds(60) {
         let (client, _server) = pair();
         std::thread::scope(|s| {
             let readers = [0; 4].map(|_| s.spawn(|| (&client).read(&mut [0; 8])));
@@ -71,7 +71,7 @@ fn a_closed_listener_frees_its_port_under_a_parked_accept() {
     drop(listener()); // drives the poller
     let mut l = TcpListener::bind((own, 0)).unwrap();
     let addr = l.local_addr().unwrap();
-    for _ in 0..rounds(300) {
+    for _ in 0..rounds(100) {
         let again = std::thread::scope(|s| {
             let handle = l.try_clone().unwrap();
             let a = s.spawn(move || handle.accept());
@@ -110,7 +110,7 @@ fn the_number_of_a_closed_socket_is_not_given_to_another() {
 #[test]
 fn close_races_with_reads_and_writes_and_another_close() {
     let _alone = alone();
-    for i in 0..rounds(100) {
+    for i in 0..rounds(30) {
         let (client, server) = pair();
         let closes = std::thread::scope(|s| {
             s.spawn(|| while matches!((&client).read(&mut [0; 64]), Ok(n) if n > 0) {});

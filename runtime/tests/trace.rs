@@ -276,7 +276,7 @@ fn it_starts_and_stops_under_load_again_and_again() {
         let stop = Arc::new(AtomicBool::new(false));
         let wg = load(&stop);
         let (mut slices, mut arrows) = (0, 0);
-        for i in 0..60 {
+        for i in 0..20 {
             // One in ten is read, which takes longer than to write it.
             let once = || {
                 let work = || {

@@ -60,6 +60,12 @@ fn workload(b: &Bench) {
             b.per_op("", 1000, 1, tasks::mutex_solo);
             b.per_op("std", 1000, 1, tasks::mutex_solo_std);
         }
+        "rwlock" => {
+            b.per_op("", 1000, 8, |n| tasks::rwlock(true, n));
+            b.per_op("std", 1000, 8, |n| tasks::rwlock_std(true, n));
+            b.per_op("number", 1000, 8, |n| tasks::rwlock(false, n));
+            b.per_op("number-std", 1000, 8, |n| tasks::rwlock_std(false, n));
+        }
         "echo" => served(60, || servers::echo(&b.options.addr, None)),
         "hog_spin" => served(20, || servers::echo(&b.options.addr, Some(servers::spin))),
         "hog_block" if b.options.syscall => {

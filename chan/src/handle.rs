@@ -7,9 +7,9 @@
 use crate::close::closechan;
 use crate::error::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::hchan::{Block, Hchan, Ref, Timer};
-use crate::recv::{Recvd, chanrecv};
+use crate::recv::{Recvd, chanrecv1};
 use crate::scase::{RecvCase, SendCase, send_on_closed};
-use crate::send::{Sent, chansend};
+use crate::send::{Sent, chansend1};
 use gosched_runtime::park::point;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -204,7 +204,7 @@ macro_rules! methods {
             fn send_block(&self, v: T, block: Block) -> Result<(), (T, Sent)> {
                 let mut v = ManuallyDrop::new(v);
                 // SAFETY: a handle of T is on a channel of T.
-                match unsafe { chansend(self.0.hchan(), &mut v, block) } {
+                match unsafe { chansend1(self.0.hchan(), &mut v, block) } {
                     Sent::Done => Ok(()), // it has moved out
                     sent => Err((ManuallyDrop::into_inner(v), sent)),
                 }
@@ -256,7 +256,7 @@ macro_rules! methods {
             pub fn recv(&self) -> Option<T> {
                 point("chan recv", self.0.as_ptr().cast());
                 // SAFETY: a handle of T is on a channel of T.
-                unsafe { chanrecv(self.0.hchan(), Block::Forever) }.ok()
+                unsafe { chanrecv1(self.0.hchan(), Block::Forever) }.ok()
             }
 
             /// Receives if there is a value now. Never parks (but where the only sender is a [`Select`](crate::Select) that is to
@@ -276,7 +276,7 @@ macro_rules! methods {
             pub fn try_recv(&self) -> Result<T, TryRecvError> {
                 point("chan try_recv", self.0.as_ptr().cast());
                 // SAFETY: a handle of T is on a channel of T.
-                unsafe { chanrecv(self.0.hchan(), Block::No) }.map_err(|r| match r {
+                unsafe { chanrecv1(self.0.hchan(), Block::No) }.map_err(|r| match r {
                     Recvd::Closed => TryRecvError::Closed,
                     _ => TryRecvError::Empty,
                 })
@@ -298,7 +298,7 @@ macro_rules! methods {
             pub fn recv_timeout(&self, d: Duration) -> Result<T, RecvTimeoutError> {
                 point("chan recv_timeout", self.0.as_ptr().cast());
                 // SAFETY: a handle of T is on a channel of T.
-                unsafe { chanrecv(self.0.hchan(), Block::For(d)) }.map_err(|r| match r {
+                unsafe { chanrecv1(self.0.hchan(), Block::For(d)) }.map_err(|r| match r {
                     Recvd::Closed => RecvTimeoutError::Closed,
                     _ => RecvTimeoutError::Timeout,
                 })

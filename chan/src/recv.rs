@@ -8,6 +8,8 @@
 //!                          └─ else: park on recvq ···► a sender writes into our slot; close; deadline
 //! ```
 //!
+//! `chanrecv1` is what the handles call, as in send.rs.
+//!
 //! ## The promise
 //! A `Select` that waits to send has no value yet: it is to be asked for one when it has been chosen. The receiver who
 //! finds it, and nothing in a ring, has nothing to take. So they change places: the receiver wakes the selector, leaves
@@ -37,7 +39,7 @@ pub(crate) enum Recvd {
 /// # Safety
 /// `h` is a channel of `T`.
 #[inline]
-pub(crate) unsafe fn chanrecv<T>(h: Option<&Hchan>, block: Block) -> Result<T, Recvd> {
+pub(crate) unsafe fn chanrecv1<T>(h: Option<&Hchan>, block: Block) -> Result<T, Recvd> {
     let Some(h) = h else {
         wait_on_nil(block, WaitReason::ChanReceiveNilChan);
         return Err(Recvd::Empty);
@@ -56,14 +58,14 @@ pub(crate) unsafe fn chanrecv<T>(h: Option<&Hchan>, block: Block) -> Result<T, R
     }
     let mut slot = MaybeUninit::<T>::uninit();
     // SAFETY: locked; the slot is a place for the channel's type.
-    match unsafe { chanrecv_slow(h, slot.as_mut_ptr().cast(), block) } {
+    match unsafe { chanrecv(h, slot.as_mut_ptr().cast(), block) } {
         // SAFETY: Done says that the slot was filled.
         Recvd::Done => Ok(unsafe { slot.assume_init() }),
         other => Err(other),
     }
 }
 
-/// `chanrecv` where `T` is not known.
+/// `chanrecv1` where `T` is not known.
 ///
 /// # Safety
 /// `dst` is a place for the channel's type. It is filled where the result is `Done`.
@@ -77,7 +79,7 @@ pub(crate) unsafe fn chanrecv_raw(h: Option<&Hchan>, dst: *mut u8, block: Block)
     }
     h.lock();
     // SAFETY: locked; the rest is the caller's promise.
-    unsafe { chanrecv_slow(h, dst, block) }
+    unsafe { chanrecv(h, dst, block) }
 }
 
 /// Receives if that can be done at once.
@@ -156,7 +158,7 @@ pub(crate) unsafe fn await_promise(h: &Hchan, s: *const Sudog, dst: *mut u8, rea
 /// # Safety
 /// The lock is held; it is released here. Else as for `chanrecv_raw`.
 #[inline(never)]
-unsafe fn chanrecv_slow(h: &Hchan, dst: *mut u8, block: Block) -> Recvd {
+unsafe fn chanrecv(h: &Hchan, dst: *mut u8, block: Block) -> Recvd {
     let mut limit = Limit::new(block);
     // Who was first in the queue and is sent back is first again.
     let mut front = false;

@@ -7,6 +7,9 @@
 //!                          └─ else: park on sendq ···► a receiver takes the value from our stack; close; deadline
 //! ```
 //!
+//! `chansend1` is what the handles call: it knows `T`, and does a send into a ring with room by itself, in the caller's code. All
+//! else is `chansend`, one function for all types (it is where one stops in a debugger).
+//!
 //! The value passes by moving its bytes; `Sent::Done` means that it has, and that the caller must forget its copy.
 
 use crate::hchan::{Block, Found, Hchan, Limit, wait_on_nil};
@@ -30,7 +33,7 @@ pub(crate) enum Sent {
 /// # Safety
 /// `h` is a channel of `T`.
 #[inline]
-pub(crate) unsafe fn chansend<T>(h: Option<&Hchan>, v: &mut ManuallyDrop<T>, block: Block) -> Sent {
+pub(crate) unsafe fn chansend1<T>(h: Option<&Hchan>, v: &mut ManuallyDrop<T>, block: Block) -> Sent {
     let Some(h) = h else {
         wait_on_nil(block, WaitReason::ChanSendNilChan);
         return Sent::Full;
@@ -48,10 +51,10 @@ pub(crate) unsafe fn chansend<T>(h: Option<&Hchan>, v: &mut ManuallyDrop<T>, blo
         return Sent::Done;
     }
     // SAFETY: locked; `v` is a value of the channel's type.
-    unsafe { chansend_slow(h, (&raw mut **v).cast(), block) }
+    unsafe { chansend(h, (&raw mut **v).cast(), block) }
 }
 
-/// `chansend` where `T` is not known.
+/// `chansend1` where `T` is not known.
 ///
 /// # Safety
 /// `src` points to a value of the channel's type. It has moved out when the result is `Done`.
@@ -65,7 +68,7 @@ pub(crate) unsafe fn chansend_raw(h: Option<&Hchan>, src: *mut u8, block: Block)
     }
     h.lock();
     // SAFETY: locked; the rest is the caller's promise.
-    unsafe { chansend_slow(h, src, block) }
+    unsafe { chansend(h, src, block) }
 }
 
 /// Sends if that can be done at once.
@@ -97,7 +100,7 @@ pub(crate) unsafe fn look(h: &Hchan, src: *const u8, wakes: &mut WakeList) -> Fo
 /// # Safety
 /// The lock is held; it is released here. Else as for `chansend_raw`.
 #[inline(never)]
-unsafe fn chansend_slow(h: &Hchan, src: *mut u8, block: Block) -> Sent {
+unsafe fn chansend(h: &Hchan, src: *mut u8, block: Block) -> Sent {
     let mut limit = Limit::new(block);
     loop {
         let mut wakes = WakeList::new();

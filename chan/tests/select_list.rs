@@ -374,6 +374,34 @@ fn a_receiver_sent_back_is_first_in_its_queue_again() {
 }
 
 #[test]
+fn a_receiver_whose_promise_is_taken_back_is_first_in_its_queue() {
+    in_time(|| {
+        let c = Chan::new(0);
+        let (chosen, is_chosen) = std::sync::mpsc::channel();
+        let own = c.clone();
+        let selector = thread::spawn(move || {
+            let mut s = Select::new();
+            s.send(&own);
+            let op = s.select();
+            chosen.send(()).unwrap();
+            // The first receiver waits for our value, the second one behind it in the queue.
+            until_waiting(&own, 0, 1);
+            assert_eq!(message(catch_unwind(AssertUnwindSafe(|| drop(op)))), DROPPED);
+        });
+        until_waiting(&c, 1, 0);
+        let own = c.clone();
+        let first = thread::spawn(move || own.recv());
+        is_chosen.recv().unwrap();
+        let own = c.clone();
+        let second = thread::spawn(move || own.recv());
+        selector.join().unwrap();
+        until_waiting(&c, 0, 2);
+        (1..3).for_each(|v| c.send(v));
+        assert_eq!((first.join().unwrap(), second.join().unwrap()), (Some(1), Some(2)));
+    });
+}
+
+#[test]
 fn values_are_dropped_once() {
     let census = Census::default();
     #[repr(align(64))]

@@ -24,9 +24,12 @@ use crate::sys::faults::Point;
 use crate::sys::mem;
 use parking_lot::Mutex;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Gs in a chunk.
 const CHUNK: usize = 64;
+/// Bytes of a chunk.
+pub(crate) const CHUNK_BYTES: usize = CHUNK * size_of::<G>();
 /// Chunks that become usable at a time: a mebibyte.
 const COMMIT: usize = 64;
 /// Gs that there can be for each stack that there can be: goroutines that have not run yet need none.
@@ -56,6 +59,15 @@ struct Allgs {
 static ALLGS: Mutex<Allgs> =
     Mutex::new(Allgs { base: 0, max: 0, committed: 0, chunks: Vec::new(), empty: Vec::new(), current: None });
 
+/// The same once more, for debuggers (debugger.rs): where the chunks begin, and how many were ever used.
+#[repr(C)]
+pub(crate) struct InUse {
+    base: AtomicUsize,
+    chunks: AtomicUsize,
+}
+
+pub(crate) static IN_USE: InUse = InUse { base: AtomicUsize::new(0), chunks: AtomicUsize::new(0) };
+
 /// Reserves the address space, once, for as many goroutines as `stacks` stacks call for.
 ///
 /// # Panics
@@ -64,22 +76,23 @@ pub(crate) fn init(stacks: usize) {
     let mut max = (stacks * PER_STACK).div_ceil(CHUNK);
     let all = &mut *ALLGS.lock();
     all.base = loop {
-        match mem::reserve(max * CHUNK * size_of::<G>()) {
+        match mem::reserve(max * CHUNK_BYTES) {
             Ok(base) => break base,
             Err(_) if max > COMMIT => max /= 2,
             Err(e) => panic!("gosched: no address space for goroutines: {e}"),
         }
     };
     all.max = max;
+    IN_USE.base.store(all.base, Ordering::Relaxed);
 }
 
 impl Allgs {
     fn addr(&self, chunk: usize) -> usize {
-        self.base + chunk * CHUNK * size_of::<G>()
+        self.base + chunk * CHUNK_BYTES
     }
 
     fn chunk_of(&self, g: NonNull<G>) -> usize {
-        (g.addr().get() - self.base) / (CHUNK * size_of::<G>())
+        (g.addr().get() - self.base) / CHUNK_BYTES
     }
 
     /// A place for a new G, in the chunk at hand or another.
@@ -101,6 +114,7 @@ impl Allgs {
                 self.commit();
             }
             self.chunks.push(Chunk::default());
+            IN_USE.chunks.store(self.chunks.len(), Ordering::Relaxed);
         }
         self.current = Some(chunk as u32);
         chunk
@@ -112,9 +126,7 @@ impl Allgs {
         let got = match n {
             0 => Err(std::io::Error::other("no address space for more")),
             // SAFETY: the next part of the reservation, whole pages.
-            n => unsafe {
-                mem::commit(Point::Goroutines, self.addr(self.committed), n * CHUNK * size_of::<G>())
-            },
+            n => unsafe { mem::commit(Point::Goroutines, self.addr(self.committed), n * CHUNK_BYTES) },
         };
         if let Err(e) = got {
             let n = self.chunks.len() * CHUNK;
@@ -196,7 +208,7 @@ pub(crate) fn give_back(mut list: GQueue<G>) -> GQueue<G> {
     whole.sort_unstable();
     for run in whole.chunk_by(|a, b| a + 1 == *b) {
         let mut all = ALLGS.lock();
-        let len = run.len() * CHUNK * size_of::<G>();
+        let len = run.len() * CHUNK_BYTES;
         // SAFETY: chunks without a G; committed, whole pages.
         unsafe { mem::discard(all.addr(run[0] as usize), len) };
         all.empty.extend(run.iter().rev());

@@ -19,8 +19,8 @@ use crate::procresize::{MAX_PROCS, procresize};
 use crate::sched::{MSTART, SCHED};
 use crate::sys::Regs;
 use crate::{
-    allgs, clock, debug, fatal, hook, procresize, rand, scavenge, schedtrace, schedule, stack, sys, sysmon,
-    traceback,
+    allgs, clock, debug, debugger, fatal, hook, procresize, rand, scavenge, schedtrace, schedule, stack, sys,
+    sysmon, traceback,
 };
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -294,6 +294,7 @@ fn schedinit(config: &Config) {
         }
         stack::init(config.stack_size.unwrap_or(stack::DEFAULT_SIZE));
         allgs::init(stack::slots());
+        debugger::init();
         traceback::init();
         sys::fault::install(on_fault);
         name_goroutines_in_panics();

@@ -31,7 +31,7 @@ use crate::stack;
 use crate::sys::Regs;
 use crate::waiter::{Waiter, WaiterHead, WaiterKind};
 use std::cell::{Cell, UnsafeCell};
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -155,7 +155,43 @@ unsafe fn no_entry(_: *mut ()) {
     unreachable!("a goroutine without a function was run")
 }
 
+/// Where its fields are, for debuggers (debugger.rs).
+#[repr(C)]
+pub(crate) struct OffsetsOfG {
+    size: u32,
+    goid: u32,
+    parent: u32,
+    status: u32,
+    reason: u32,
+    in_syscall: u32,
+    m: u32,
+    regs_pc: u32,
+    regs_sp: u32,
+    regs_fp: u32,
+    site: u32,
+    extra: u32,
+    /// Inside `Extra`.
+    name: u32,
+}
+
 impl G {
+    /// For debuggers.
+    pub(crate) const OFFSETS: OffsetsOfG = OffsetsOfG {
+        size: size_of::<G>() as u32,
+        goid: offset_of!(G, goid) as u32,
+        parent: offset_of!(G, parent) as u32,
+        status: offset_of!(G, status) as u32,
+        reason: offset_of!(G, reason) as u32,
+        in_syscall: offset_of!(G, in_syscall) as u32,
+        m: offset_of!(G, m) as u32,
+        regs_pc: (offset_of!(G, regs) + offset_of!(Regs, pc)) as u32,
+        regs_sp: (offset_of!(G, regs) + offset_of!(Regs, sp)) as u32,
+        regs_fp: (offset_of!(G, regs) + offset_of!(Regs, fp)) as u32,
+        site: offset_of!(G, site) as u32,
+        extra: offset_of!(G, extra) as u32,
+        name: offset_of!(Extra, name) as u32,
+    };
+
     /// A new, dead G.
     pub(crate) fn new() -> G {
         G {

@@ -40,7 +40,7 @@
 //!   trace/json   tracks and events, as text              trace/story  records become slices and arrows
 //!   trace        start, stop, and the thread that writes
 //!   debug        stacks and numbers                      schedtrace   a line now and then
-//!   snapshot     where everything is just now
+//!   snapshot     where everything is just now            debugger     a map of the memory for gdb
 //!   boot         run, Config, procresize
 //!   chooser      who chooses in an exploration            worldlog     what happened, in words
 //!   world        goroutines by themselves, for tests      worlds       where worlds are kept
@@ -49,6 +49,7 @@
 //! value (the channel crate), readiness (the net crate).
 
 // A build for the models holds the modelled files alone.
+#![debugger_visualizer(gdb_script_file = "../gosched-gdb.py")]
 #![cfg_attr(any(gosched_loom, gosched_shuttle), allow(dead_code, unused_imports))]
 
 #[cfg(not(gosched_loom))]
@@ -66,6 +67,8 @@ mod clock;
 mod coro;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub mod debug;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod debugger;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod fatal;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]

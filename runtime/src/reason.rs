@@ -51,7 +51,20 @@ pub enum WaitReason {
 }
 
 impl WaitReason {
-    const ALL: [WaitReason; 18] = [
+    /// How many there are.
+    pub(crate) const COUNT: usize = 18;
+
+    /// Go's words for all of them, by their numbers.
+    pub(crate) const WORDS: [&'static str; WaitReason::COUNT] = {
+        let (mut words, mut i) = ([""; WaitReason::COUNT], 0);
+        while i < words.len() {
+            words[i] = WaitReason::ALL[i].as_str();
+            i += 1;
+        }
+        words
+    };
+
+    const ALL: [WaitReason; WaitReason::COUNT] = [
         WaitReason::Zero,
         WaitReason::ChanSend,
         WaitReason::ChanReceive,

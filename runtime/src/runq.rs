@@ -25,6 +25,8 @@
 //!
 //! Models: tests/loom_runq.rs.
 
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+use crate::g::G;
 use crate::glist::{GQueue, Linked};
 use crate::loom::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::loom::sound;
@@ -41,6 +43,16 @@ pub(crate) struct RunQ<T: Linked> {
     tail: AtomicU32,
     ring: [AtomicPtr<T>; RUNQ_LEN as usize],
     runnext: AtomicPtr<T>,
+}
+
+/// `RunQ::runqput` for goroutines: the one place through which they come into a P's queue. Not inlined and not generic, so
+/// that a debugger stops here by name. Where the ring is full, `slow` gets half of it to queue globally.
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+#[inline(never)]
+pub(crate) fn runqput(q: &RunQ<G>, gp: NonNull<G>, next: bool, slow: fn(GQueue<G>)) {
+    if let Some(over) = q.runqput(gp, next) {
+        slow(over);
+    }
 }
 
 /// What `runqget` gives.

@@ -34,7 +34,8 @@ const MAX_SLOTS: usize = 16 << 20;
 
 /// Constant after `init`; all zero before, when `owner_of` finds nobody. Relaxed everywhere: threads of ours are made
 /// after `init`, and for others any answer but "nobody" is impossible.
-struct Slab {
+#[repr(C)] // debuggers read it (debugger.rs)
+pub(crate) struct Slab {
     base: AtomicUsize,
     len: AtomicUsize,
     /// Bytes from one slot to the next: an odd number of pages, the first of which is the guard.
@@ -46,7 +47,7 @@ struct Slab {
     owners: AtomicPtr<AtomicPtr<()>>,
 }
 
-static SLAB: Slab = Slab {
+pub(crate) static SLAB: Slab = Slab {
     base: AtomicUsize::new(0),
     len: AtomicUsize::new(0),
     stride: AtomicUsize::new(1),

@@ -18,6 +18,7 @@ use crate::m::{self, M};
 use crate::netpoll;
 use crate::p::P;
 use crate::polltoken::Owes;
+use crate::runq::runqput;
 use crate::sched::{MSTART, SCHED};
 use crate::sys;
 use crate::timers::NEVER;
@@ -68,13 +69,17 @@ pub(crate) fn ready_on(p: Option<&'static P>, gp: &'static G) {
         SCHED.lock().globrunqput(gp);
         return wakep();
     };
-    if let Some(mut over) = p.runq.runqput(gp.ptr(), true) {
-        SCHED.lock().globrunqputbatch(&mut over);
-    }
+    runqput(&p.runq, gp.ptr(), true, runqputslow);
     // The only P ever made is this one, it is not idle.
     if SCHED.allp().len() > 1 {
         wakep();
     }
+}
+
+/// What a full local queue hands on goes to everybody.
+#[cold]
+fn runqputslow(mut over: GQueue<G>) {
+    SCHED.lock().globrunqputbatch(&mut over);
 }
 
 /// After work was queued: wakes an M for it if there is an idle P and nobody looks for work already.

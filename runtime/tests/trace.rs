@@ -116,6 +116,9 @@ fn a_syscall_that_lasts_loses_its_p() {
     assert!(on_p.end < call.end, "{on_p:?} {call:?}");
 }
 
+/// Rounds of the load, of all tests.
+static ROUNDS: AtomicUsize = AtomicUsize::new(0);
+
 /// Work that keeps all Ps busy: started, woken, stolen, asleep, until told to stop.
 fn load(stop: &Arc<AtomicBool>) -> WaitGroup {
     let wg = WaitGroup::new();
@@ -136,6 +139,7 @@ fn load(stop: &Arc<AtomicBool>) -> WaitGroup {
                 b.acquire().forget();
                 let some: Vec<_> = (0..8).map(|_| spawn(yield_now)).collect();
                 some.into_iter().for_each(|h| h.join().unwrap());
+                ROUNDS.fetch_add(1, Ordering::Relaxed);
             }
             a.add_permits(1);
             other.join().unwrap();
@@ -285,7 +289,9 @@ fn it_starts_and_stops_under_load_again_and_again() {
                     }
                 };
                 if i % 20 < 2 {
-                    return Some(traced(work).1);
+                    let before = ROUNDS.load(Ordering::Relaxed);
+                    let busy = || until(|| ROUNDS.load(Ordering::Relaxed) > before + 4);
+                    return Some(traced(busy).1);
                 }
                 trace::start(io::sink()).unwrap();
                 work();

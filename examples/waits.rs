@@ -39,6 +39,7 @@ struct Everything {
     semaphore: Semaphore,
 }
 
+/// `n` goroutines of each kind; then shows them all.
 pub fn waits(n: usize) {
     let all = Arc::new(Everything {
         never: Chan::new(0),

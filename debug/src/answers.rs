@@ -14,6 +14,15 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
+/// One file for the browser: nothing is loaded from elsewhere.
+const PAGE: &str = concat!(
+    include_str!("page/page.html"),
+    "<script>\n",
+    include_str!("page/live.js"),
+    include_str!("page/replay.js"),
+    "</script>\n</html>\n"
+);
+
 /// How long a trace is where nobody says, and at most, in seconds.
 const SECONDS: f64 = 1.0;
 const MAX_SECONDS: f64 = 60.0;
@@ -34,7 +43,7 @@ pub(crate) fn connection(stream: TcpStream, loopback: bool, busy: bool) -> io::R
 
 fn answer(request: &Request, to: &mut Answer<'_>) -> io::Result<()> {
     match request.path.as_str() {
-        "/" => to.send("200 OK", "text/html; charset=utf-8", include_bytes!("page.html")),
+        "/" => to.send("200 OK", "text/html; charset=utf-8", PAGE.as_bytes()),
         "/debug/events" => live::events(request.head, to),
         "/debug/stacks" => to.send("200 OK", TEXT, stacks().as_bytes()),
         "/debug/stats" => to.send("200 OK", "application/json", json(&stats()).as_bytes()),

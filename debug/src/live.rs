@@ -73,10 +73,14 @@ fn json(s: &Snapshot) -> String {
     };
     let ps: Vec<String> = s.ps.iter().map(p).collect();
     let ms: Vec<String> = s.ms.iter().map(m).collect();
+    let waits = |w: &(&str, usize)| format!("[{},{}]", quoted(w.0), w.1);
+    let waiting =
+        s.waiting.as_ref().map(|w| format!("[{}]", w.iter().map(waits).collect::<Vec<_>>().join(",")));
     format!(
-        "{{\"ps\":[{}],\"ms\":[{}],\"global_runq\":{},\"goroutines\":{},\"polling\":{},\"handoffs\":{}}}",
+        "{{\"ps\":[{}],\"ms\":[{}],\"waiting\":{},\"global_runq\":{},\"goroutines\":{},\"polling\":{},\"handoffs\":{}}}",
         ps.join(","),
         ms.join(","),
+        or_null(waiting),
         s.global_runq,
         s.goroutines,
         s.polling,
@@ -105,6 +109,7 @@ mod tests {
             ms: vec![m, idle],
             global_runq: 5,
             goroutines: 6,
+            waiting: Some(vec![("chan receive", 5)]),
             polling: true,
             handoffs: 7,
         };

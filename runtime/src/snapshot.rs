@@ -3,10 +3,12 @@
 //! Read one by one while everything goes on, as `schedtrace` does, whose lines have the same fields: the parts fit together
 //! only nearly. An M may be seen with a P that another has by now. Nothing here stops or slows anybody.
 
-use crate::g::G;
+use crate::allgs;
+use crate::g::{G, Gstatus};
 use crate::m::M;
 use crate::newproc::num_goroutine;
 use crate::p::{P, Pstatus};
+use crate::reason::WaitReason;
 use crate::sched::SCHED;
 use std::sync::atomic::Ordering;
 
@@ -57,22 +59,42 @@ pub struct Snapshot {
     pub global_runq: usize,
     /// Goroutines alive.
     pub goroutines: usize,
+    /// How many wait for what, the most first; `None` where there are too many goroutines to count them often.
+    pub waiting: Option<Vec<(&'static str, usize)>>,
     /// Whether an M waits in the network poller.
     pub polling: bool,
     /// Ps handed from one M to another so far.
     pub handoffs: u64,
 }
 
-/// Where everything is. O(Ps + Ms). Never parks.
+/// More goroutines than this are not counted by what they wait for: it takes some 10 ns each, and meanwhile no new G can be
+/// made.
+const COUNTED: usize = 20_000;
+
+fn waiting() -> Vec<(&'static str, usize)> {
+    let mut counts = [0; WaitReason::COUNT];
+    allgs::for_each(|g| {
+        if g.status() == Gstatus::Waiting {
+            counts[g.reason() as usize] += 1;
+        }
+    });
+    let mut out: Vec<_> = WaitReason::WORDS.into_iter().zip(counts).filter(|&(_, n)| n > 0).collect();
+    out.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
+    out
+}
+
+/// Where everything is. O(Ps + Ms), and O(goroutines) where these are not too many. Never parks.
 pub fn snapshot() -> Snapshot {
     let ps = SCHED.allp().iter().take(SCHED.procs() as usize).map(|&p| see_p(p)).collect();
     let mut ms = Vec::new();
     M::for_each(|m| ms.extend(see_m(m)));
+    let goroutines = num_goroutine();
     Snapshot {
+        waiting: (goroutines <= COUNTED).then(waiting),
         ps,
         ms,
         global_runq: SCHED.runqsize(),
-        goroutines: num_goroutine(),
+        goroutines,
         polling: SCHED.poll.last().is_none(),
         handoffs: SCHED.handoffs.load(Ordering::Relaxed),
     }

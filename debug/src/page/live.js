@@ -1,33 +1,7 @@
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>gosched</title>
-<style>
-  body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222; background: #fafafa; }
-  h1 { font-size: 1.2em; } h2 { font-size: 1em; margin: 1.2em 0 .4em; }
-  .row { display: flex; flex-wrap: wrap; gap: .6em; }
-  .box { border: 1px solid #bbb; border-radius: 6px; padding: .5em .7em; background: #fff; min-width: 11em; max-width: 24em; }
-  .box b { font-size: 1.05em; } .idle { opacity: .45; } .alone { border-color: #c70; background: #fff6e8; }
-  .queue { display: flex; flex-wrap: wrap; gap: 2px; margin-top: .3em; min-height: 9px; max-width: 20em; }
-  .queue i { width: 7px; height: 7px; border-radius: 50%; background: #3a7; }
-  .g { color: #06c; overflow-wrap: anywhere; } small { color: #666; }
-  button { font: inherit; margin-right: .5em; } #log { list-style: none; padding: 0; margin: 0; max-width: 60em; }
-  #log li { padding: .2em 0; border-bottom: 1px solid #eee; } a { color: #06c; }
-</style>
-<h1>gosched <small id="state">connecting…</small></h1>
-<p><button id="pause">Pause</button><button id="slow">Slow motion</button>
-  <a href="/debug/stacks">stacks</a> · <a href="/debug/stats">stats</a> ·
-  <a href="/debug/trace?seconds=5" download="trace.json">trace of 5 s</a> · <a href="/metrics">metrics</a></p>
-<h2>All together</h2><div class="row" id="all"></div>
-<h2>Ps <small>the right to run, each with its queue</small></h2><div class="row" id="ps"></div>
-<h2>Ms <small>threads that run something; those without a P were too long in user code or block</small></h2><div class="row" id="ms"></div>
-<h2>What happened here</h2><ul id="log"></ul>
-<script>
 "use strict";
 const MAX_DOTS = 64, MAX_LINES = 40, MAX_MS = 200, $ = id => document.getElementById(id);
-let paused = false, slow = false, before = null, skip = 0;
+let paused = false, before = null;
 $("pause").onclick = () => { paused = !paused; $("pause").textContent = paused ? "Go on" : "Pause"; };
-$("slow").onclick = () => { slow = !slow; $("slow").textContent = slow ? "Full speed" : "Slow motion"; };
 function make(tag, text, className) {
   const e = document.createElement(tag);
   if (text !== undefined) e.textContent = text;
@@ -47,7 +21,9 @@ function box(title, lines, className, dots) {
   if (dots !== undefined) b.append(queue(dots));
   return b;
 }
-const goroutine = m => m.g === null ? (m.spinning ? "looks for work" : "in the scheduler") : "G" + m.g + " " + m.site;
+// The goroutine that draws this is always found running.
+const drawsThis = m => m.g !== null && m.site.includes("debug/src/lib.rs");
+const goroutine = m => drawsThis(m) ? "G" + m.g + " (it sends this picture)" : m.g === null ? (m.spinning ? "looks for work" : "in the scheduler") : "G" + m.g + " " + m.site;
 function draw(s) {
   const has = new Map(s.ms.filter(m => m.p !== null).map(m => [m.p, m]));
   $("all").replaceChildren(
@@ -60,9 +36,11 @@ function draw(s) {
     return box("P" + p.id, [[p.running ? (m ? "M" + m.id + " · " + goroutine(m) : "just changing hands") : "idle", "g"],
       [p.runq + " queued · " + p.timers + " timers · " + p.switches + " switches"]], p.running ? "" : "idle", p.runq);
   }));
+  $("waits").replaceChildren(...(s.waiting === null ? [make("small", "too many to count ten times a second")] :
+    s.waiting.map(([why, n]) => box(why, [[n === 1 ? "1 goroutine" : n + " goroutines"]], "", n))));
   $("ms").replaceChildren(...s.ms.slice(0, MAX_MS).map(m => box("M" + m.id, [
     [m.p === null ? "no P" : "P" + m.p], [goroutine(m), "g"], [m.syscall ? "in syscall(f)" : m.blocked ? "asleep with its goroutine" : ""]],
-    m.p === null ? "alone" : "")), ...(s.ms.length > MAX_MS ? [make("small", "and " + (s.ms.length - MAX_MS) + " more")] : []));
+    m.p === null ? "alone" : drawsThis(m) ? "mine" : "")), ...(s.ms.length > MAX_MS ? [make("small", "and " + (s.ms.length - MAX_MS) + " more")] : []));
 }
 // From two snapshots: what must have happened in between, and why the scheduler does that.
 function happened(a, b) {
@@ -94,12 +72,10 @@ const source = new EventSource("/debug/events");
 source.onopen = () => { $("state").textContent = "live"; };
 source.onerror = () => { $("state").textContent = "the program does not answer"; };
 source.onmessage = e => {
-  if (paused || (slow && skip++ % 20 !== 0)) return;
+  if (paused) return;
   const now = JSON.parse(e.data);
   draw(now);
   if (before) for (const line of happened(before, now)) $("log").prepend(make("li", line));
   while ($("log").childElementCount > MAX_LINES) $("log").lastChild.remove();
   before = now;
 };
-</script>
-</html>

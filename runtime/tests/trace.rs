@@ -176,7 +176,8 @@ fn eight_ps_under_load_and_goroutines_that_run_at_the_end() {
                 }
             });
             until(|| spinning.load(Ordering::Relaxed));
-            let ((), t) = traced(|| sleep(Duration::from_millis(5)));
+            let before = ROUNDS.load(Ordering::Relaxed);
+            let ((), t) = traced(|| until(|| ROUNDS.load(Ordering::Relaxed) > before + 20));
             stop.store(true, Ordering::Relaxed);
             wg.wait();
             t

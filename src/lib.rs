@@ -58,6 +58,9 @@ pub use gosched_runtime::{
 #[doc = include_str!("../docs/safety.md")]
 pub mod safety {}
 
+#[doc = include_str!("../docs/walkthrough.md")]
+pub mod walkthrough {}
+
 #[doc = include_str!("../docs/testing.md")]
 pub mod testing_goroutines {}
 

@@ -15,6 +15,7 @@ use std::ptr;
 /// gosched_runtime::debug::trace::stop().unwrap();
 /// ```
 pub mod trace {
+    pub use crate::trace::recorder::FlightRecorder;
     pub use crate::trace::{start, stop};
 }
 

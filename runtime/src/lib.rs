@@ -38,7 +38,7 @@
 //!   sema, sync/  locks over the seam
 //!   scope        goroutines that borrow                  sysmon       the watchman
 //!   trace/json   tracks and events, as text              trace/story  records become slices and arrows
-//!   trace        start, stop, and the thread that writes
+//!   trace        start, stop, and the thread that writes  trace/recorder  its last moments
 //!   debug        stacks and numbers                      schedtrace   a line now and then
 //!   snapshot     where everything is just now            debugger     a map of the memory for gdb
 //!   boot         run, Config, procresize

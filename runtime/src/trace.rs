@@ -21,6 +21,7 @@
 
 pub(crate) mod json;
 pub(crate) mod point;
+pub(crate) mod recorder;
 pub(crate) mod ring;
 pub(crate) mod story;
 

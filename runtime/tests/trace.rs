@@ -2,6 +2,7 @@
 
 mod traced;
 
+use gosched_runtime::debug::trace::FlightRecorder;
 use gosched_runtime::debug::{self, trace};
 use gosched_runtime::sync::{Semaphore, WaitGroup};
 use gosched_runtime::{Builder, Config, go, num_goroutine, sleep, spawn, syscall, yield_now};
@@ -313,6 +314,36 @@ fn it_starts_and_stops_under_load_again_and_again() {
         stop.store(true, Ordering::Relaxed);
         wg.wait();
         assert!(slices > 6 && arrows > 0, "{slices} {arrows}");
+    });
+}
+
+#[test]
+fn the_flight_recorder_has_what_just_happened_and_not_what_is_long_over() {
+    let _one = alone();
+    run(|| {
+        let recorder = FlightRecorder::start(Duration::from_millis(150), 64 << 20).unwrap();
+        assert_eq!(trace::start(io::sink()).unwrap_err().kind(), ErrorKind::ResourceBusy);
+        let named = |name: &str| Builder::new().name(name.into()).spawn(yield_now).unwrap().join().unwrap();
+        // Not `read`: half an arrow is no mistake here.
+        let runs = |name: &str| {
+            let mut text = Vec::new();
+            recorder.write_to(&mut text).unwrap();
+            let all: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            let events = all["traceEvents"].as_array().unwrap().iter();
+            let of_it =
+                |e: &&serde_json::Value| e["cat"] == "run" && e["name"].as_str().unwrap().contains(name);
+            events.filter(of_it).count()
+        };
+        named("the first");
+        // Two runs, each on a track of the P and one of the M.
+        assert_eq!(runs("the first"), 4);
+        // Until that is older than what is kept, by pieces that have come.
+        until(|| runs("the first") == 0);
+        named("the last");
+        assert_eq!(runs("the last"), 4);
+        drop(recorder);
+        trace::start(io::sink()).unwrap();
+        trace::stop().unwrap();
     });
 }
 

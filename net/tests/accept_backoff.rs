@@ -4,7 +4,7 @@
 mod common;
 use common::*;
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 const ROLE: &str = "GOSCHED_TEST_ACCEPT_BACKOFF_CHILD";
@@ -14,13 +14,17 @@ fn accept_waits_out_a_lack_of_descriptors() {
     if std::env::var_os(ROLE).is_some() {
         return child();
     }
-    let out = std::process::Command::new(std::env::current_exe().unwrap())
+    // A file, of which the child sees how much has been written to it.
+    let path = std::env::temp_dir().join(format!("gosched-accept-{}", std::process::id()));
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "accept_waits_out_a_lack_of_descriptors", "--nocapture"])
         .env(ROLE, "1")
-        .output()
+        .stderr(File::create(&path).unwrap())
+        .status()
         .unwrap();
-    let err = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{err}");
+    let err = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(status.success(), "{err}");
     let lines: Vec<_> = err.lines().filter(|l| l.starts_with("gosched: ")).collect();
     // One for each of the child's three episodes, however often it tried in each.
     assert_eq!(lines.len(), 3, "{err}");
@@ -39,6 +43,8 @@ fn hoard() -> Vec<File> {
 }
 
 fn child() {
+    let stderr = File::from(std::io::stderr().as_fd().try_clone_to_owned().unwrap());
+    let written = || stderr.metadata().unwrap().len();
     let (l, addr) = listener();
     let address = socket2::SockAddr::from(addr);
     for _ in 0..2 {
@@ -46,7 +52,9 @@ fn child() {
             let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
             let hoard = hoard();
             let accept = s.spawn(|| l.accept());
+            let before = written();
             client.connect(&address).unwrap();
+            eventually("accept tells that there are none", || written() > before);
             // Several rounds of the back-off: 5, 10, 20 …
             std::thread::sleep(Duration::from_millis(60));
             assert!(!accept.is_finished());
@@ -60,7 +68,9 @@ fn child() {
         let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let hoard = hoard();
         let accept = s.spawn(|| l.accept());
+        let before = written();
         client.connect(&address).unwrap();
+        eventually("accept tells that there are none", || written() > before);
         std::thread::sleep(Duration::from_millis(700)); // in the pause of 640 ms, or close to the next
         let start = Instant::now();
         l.close().unwrap();

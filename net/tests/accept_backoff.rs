@@ -51,8 +51,9 @@ fn child() {
         std::thread::scope(|s| {
             let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
             let hoard = hoard();
-            let accept = s.spawn(|| l.accept());
+            // It may find at once that there are none: the kernel looks for a descriptor before it looks for a client.
             let before = written();
+            let accept = s.spawn(|| l.accept());
             client.connect(&address).unwrap();
             eventually("accept tells that there are none", || written() > before);
             // Several rounds of the back-off: 5, 10, 20 …
@@ -67,8 +68,8 @@ fn child() {
     std::thread::scope(|s| {
         let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let hoard = hoard();
-        let accept = s.spawn(|| l.accept());
         let before = written();
+        let accept = s.spawn(|| l.accept());
         client.connect(&address).unwrap();
         eventually("accept tells that there are none", || written() > before);
         std::thread::sleep(Duration::from_millis(700)); // in the pause of 640 ms, or close to the next

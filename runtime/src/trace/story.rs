@@ -386,7 +386,8 @@ impl Story {
         missing: Option<(u64, u64)>,
         taken: Option<u64>,
     ) {
-        if let Some(at) = taken {
+        // Where records are missing before that, so is the run that lost its P.
+        if let Some(at) = taken.filter(|&at| missing.is_none_or(|(_, since)| at < since)) {
             self.record(t, true, Record::new(Kind::Lost, at));
         }
         match missing {
@@ -423,3 +424,26 @@ impl Story {
 const TAKEN: &str = "P taken";
 /// Why a slice ends whose end is missing; the mark of a gap.
 const LOST: &str = "records lost";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_p_that_was_taken_from_a_run_that_is_missing_is_not_taken_from_the_one_before() {
+        let told = |missing| {
+            let mut story = Story::new(1000, 0);
+            let mut t = Thread::new();
+            story.record(&mut t, true, Record { arg: 3, ..Record::new(Kind::Thread, 1000) });
+            story.record(&mut t, true, Record { p: 1, ..Record::new(Kind::Start, 2000) }.g(7, 0));
+            story.finish(&mut t, 9000, missing, Some(6000));
+            String::from_utf8(story.text().to_vec()).unwrap()
+        };
+        // The run on P1 ends when the P is taken; where its own end is missing, when that is.
+        let ends =
+            |text: &str, at: &str| text.contains(&format!("\"pid\":1,\"tid\":2,\"ts\":1.000,\"dur\":{at}"));
+        assert!(ends(&told(None), "4.000"), "{}", told(None));
+        assert!(ends(&told(Some((5, 7000))), "4.000"), "{}", told(Some((5, 7000))));
+        assert!(ends(&told(Some((5, 4000))), "2.000"), "{}", told(Some((5, 4000))));
+    }
+}

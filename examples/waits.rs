@@ -24,6 +24,7 @@ use gosched::net::TcpListener;
 use gosched::sync::{Condvar, Mutex, RwLock, Semaphore, WaitGroup};
 use gosched::{Builder, debug, syscall, time};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Long enough for whoever looks.
@@ -37,6 +38,8 @@ struct Everything {
     cond: Condvar,
     wg: WaitGroup,
     semaphore: Semaphore,
+    /// Somebody is in a system call.
+    blocks: AtomicBool,
 }
 
 /// `n` goroutines of each kind; then shows them all.
@@ -48,6 +51,7 @@ pub fn waits(n: usize) {
         cond: Condvar::new(),
         wg: WaitGroup::new(),
         semaphore: Semaphore::new(0),
+        blocks: AtomicBool::new(false),
     });
     all.wg.add(1);
     let (_locked, _written) = (all.mutex.lock(), all.lock.write());
@@ -94,10 +98,18 @@ pub fn waits(n: usize) {
         start("sync.WaitGroup.Wait", Box::new(|all| all.wg.wait()));
         start("semacquire", Box::new(|all| drop(all.semaphore.acquire())));
     }
-    start("syscall", Box::new(|_| syscall(|| std::thread::sleep(LONG))));
+    start(
+        "syscall",
+        Box::new(|all| {
+            syscall(|| {
+                all.blocks.store(true, Relaxed);
+                std::thread::sleep(LONG);
+            })
+        }),
+    );
 
     // Runnable now; waiting soon.
-    while debug::stats().waiting < 9 * n {
+    while debug::stats().waiting < 9 * n || !all.blocks.load(Relaxed) {
         time::sleep(Duration::from_millis(1));
     }
     all_wait();

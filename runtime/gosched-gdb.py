@@ -62,8 +62,8 @@ class Map:
     """debugger.rs, `Map`."""
 
     FIELDS = [
-        "version", "size", "goid", "parent", "status", "reason", "in_syscall", "m", "pc", "sp", "fp", "site", "extra",
-        "name_in_extra", "m_id", "file", "line", "column", "chunk",
+        "version", "size", "goid", "status", "reason", "in_syscall", "pc", "sp", "fp", "site", "extra",
+        "name_in_extra", "file", "line", "chunk",
     ]
 
     def __init__(self):
@@ -90,7 +90,7 @@ class Goroutine:
     def __init__(self, layout, addr, image):
         self.map, self.addr = layout, addr
         at = lambda name: struct.unpack_from("<Q", image, getattr(layout, name))[0]
-        self.goid, self.parent, self.m = at("goid"), at("parent"), at("m")
+        self.goid = at("goid")
         self.pc, self.sp, self.fp = at("pc"), at("sp"), at("fp")
         self.status, self.reason = image[layout.status], image[layout.reason]
         self.in_syscall = image[layout.in_syscall] != 0

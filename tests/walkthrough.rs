@@ -2,6 +2,9 @@
 //! nothing else for any lines.
 #![cfg(all(debug_assertions, target_os = "linux", target_arch = "x86_64"))]
 
+mod common;
+
+use common::tool;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -63,13 +66,8 @@ fn patterns() {
 
 #[test]
 fn each_command_prints_what_the_walkthrough_says() {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    for tool in ["bash", "gdb", "readelf"] {
-        if !std::env::split_paths(&path).any(|dir| dir.join(tool).is_file()) {
-            assert!(std::env::var_os("GOSCHED_CI").is_none(), "this machine has no {tool}");
-            println!("skipped: this machine has no {tool}");
-            return;
-        }
+    if ["bash", "gdb", "readelf"].into_iter().any(|name| tool(name).is_none()) {
+        return;
     }
     // …/debug/deps/walkthrough-… stands beside …/debug/examples/.
     let built: PathBuf = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().into();

@@ -28,7 +28,6 @@ use gosched::{Config, go, goid, spawn, yield_now};
 use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -37,7 +36,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 #[allow(missing_docs)]
 #[path = "../../tests/common/mod.rs"]
 mod common;
-pub use common::{eventually, loopback, patience};
+pub use common::{eventually, loopback, patience, tool};
 
 /// How many goroutines wait in [`while_waiting`]: more than any test here has threads.
 pub const WAITERS: usize = 64;
@@ -163,17 +162,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.listener.close();
     }
-}
-
-/// A program of this machine, or `None` with a line that says what is not tested.
-pub fn tool(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
-    if found.is_none() {
-        assert!(std::env::var_os("GOSCHED_CI").is_none(), "this machine has no {name}");
-        println!("skipped: this machine has no {name}");
-    }
-    found
 }
 
 /// Runs a program to its end, off the P.

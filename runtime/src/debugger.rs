@@ -14,7 +14,6 @@
 
 use crate::allgs::{CHUNK_BYTES, IN_USE, InUse};
 use crate::g::{G, OffsetsOfG};
-use crate::m::M;
 use crate::reason::WaitReason;
 use crate::slab::{SLAB, Slab};
 use std::panic::Location;
@@ -25,11 +24,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 struct Map {
     version: u32,
     g: OffsetsOfG,
-    m_id: u32,
     /// Of std's `Location`; found out at start, for std does not say.
     location_file: AtomicU32,
     location_line: AtomicU32,
-    location_column: AtomicU32,
     /// Bytes of a chunk of Gs.
     chunk: u32,
     allgs: &'static InUse,
@@ -42,10 +39,8 @@ struct Map {
 static MAP: Map = Map {
     version: 1,
     g: G::OFFSETS,
-    m_id: M::OFFSET_OF_ID,
     location_file: AtomicU32::new(0),
     location_line: AtomicU32::new(0),
-    location_column: AtomicU32::new(0),
     chunk: CHUNK_BYTES as u32,
     allgs: &IN_USE,
     slab: &SLAB,
@@ -56,7 +51,7 @@ static MAP: Map = Map {
 /// Fills in what std does not say. Once, at start.
 pub(crate) fn init() {
     let here = Location::caller();
-    let (file, line, column) = (here.file().as_ptr().addr(), here.line(), here.column());
+    let (file, line) = (here.file().as_ptr().addr(), here.line());
     let at = |offset: usize, len: usize| {
         let bytes = std::ptr::from_ref(here).cast::<u8>();
         // SAFETY: inside the Location (see the steps below), which has no padding: a reference to a str and two u32.
@@ -67,5 +62,4 @@ pub(crate) fn init() {
     };
     MAP.location_file.store(find(size_of::<usize>(), file), Ordering::Relaxed);
     MAP.location_line.store(find(size_of::<u32>(), line as usize), Ordering::Relaxed);
-    MAP.location_column.store(find(size_of::<u32>(), column as usize), Ordering::Relaxed);
 }

@@ -160,11 +160,9 @@ unsafe fn no_entry(_: *mut ()) {
 pub(crate) struct OffsetsOfG {
     size: u32,
     goid: u32,
-    parent: u32,
     status: u32,
     reason: u32,
     in_syscall: u32,
-    m: u32,
     regs_pc: u32,
     regs_sp: u32,
     regs_fp: u32,
@@ -179,11 +177,9 @@ impl G {
     pub(crate) const OFFSETS: OffsetsOfG = OffsetsOfG {
         size: size_of::<G>() as u32,
         goid: offset_of!(G, goid) as u32,
-        parent: offset_of!(G, parent) as u32,
         status: offset_of!(G, status) as u32,
         reason: offset_of!(G, reason) as u32,
         in_syscall: offset_of!(G, in_syscall) as u32,
-        m: offset_of!(G, m) as u32,
         regs_pc: (offset_of!(G, regs) + offset_of!(Regs, pc)) as u32,
         regs_sp: (offset_of!(G, regs) + offset_of!(Regs, sp)) as u32,
         regs_fp: (offset_of!(G, regs) + offset_of!(Regs, fp)) as u32,

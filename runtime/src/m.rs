@@ -125,9 +125,6 @@ impl M {
         std::iter::successors(newest, |m| m.older).for_each(f);
     }
 
-    /// For debuggers (debugger.rs).
-    pub(crate) const OFFSET_OF_ID: u32 = std::mem::offset_of!(M, id) as u32;
-
     pub(crate) fn id(&self) -> u64 {
         self.id.load(Ordering::Relaxed)
     }

@@ -67,8 +67,7 @@ pub struct Snapshot {
     pub handoffs: u64,
 }
 
-/// More goroutines than this are not counted by what they wait for: it takes some 10 ns each, and meanwhile no new G can be
-/// made.
+/// More goroutines than this are not counted by what they wait for: meanwhile no new G can be made.
 const COUNTED: usize = 20_000;
 
 fn waiting() -> Vec<(&'static str, usize)> {

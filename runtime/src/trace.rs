@@ -90,6 +90,11 @@ static STATE: Mutex<State> = Mutex::new(State { running: None, busy: false, sess
 /// # std::fs::remove_file(&path).unwrap();
 /// ```
 pub fn start<W: Write + Send + 'static>(writer: W) -> io::Result<()> {
+    start_session(writer).map(drop)
+}
+
+/// `start`, which gives the number of the session.
+fn start_session<W: Write + Send + 'static>(writer: W) -> io::Result<u32> {
     let session = {
         let mut state = STATE.lock();
         if state.busy || state.running.is_some() {
@@ -109,7 +114,7 @@ pub fn start<W: Write + Send + 'static>(writer: W) -> io::Result<()> {
     match spawned {
         Ok(thread) => {
             state.running = Some(Running { session, thread });
-            Ok(())
+            Ok(session)
         }
         Err(e) => {
             drop(state);
@@ -136,9 +141,14 @@ pub fn start<W: Write + Send + 'static>(writer: W) -> io::Result<()> {
 /// trace::stop().unwrap();
 /// ```
 pub fn stop() -> io::Result<()> {
+    stop_session(None)
+}
+
+/// `stop`; with a number, of that session only.
+fn stop_session(wanted: Option<u32>) -> io::Result<()> {
     let Running { session, thread } = {
         let mut state = STATE.lock();
-        let running = state.running.take();
+        let running = state.running.take_if(|r| wanted.is_none_or(|session| session == r.session));
         let running =
             running.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no trace is being written"))?;
         if running.thread.thread().id() == std::thread::current().id() {

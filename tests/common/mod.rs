@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -13,6 +14,18 @@ use std::time::{Duration, Instant};
 pub fn patience() -> Duration {
     let secs = std::env::var("GOSCHED_TEST_PATIENCE").ok().and_then(|s| s.parse().ok());
     Duration::from_secs(secs.unwrap_or(90))
+}
+
+/// A program of this machine, or `None` with a line that says what is not tested. In CI, which installs them, a
+/// missing one is an error.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("GOSCHED_CI").is_none(), "this machine has no {name}");
+        println!("skipped: this machine has no {name}");
+    }
+    found
 }
 
 /// Runs `f` as a main goroutine and fails the test where it has not ended in time.

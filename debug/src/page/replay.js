@@ -71,7 +71,7 @@ function show(e) {
     case "end":
       if (e.why === "exit") { chips.get(e.g)?.remove(); chips.delete(e.g); return say(e.ts, `${who} has returned; its stack and its G go back to ${e.p}.`); }
       if (e.why === "P taken") { move(e.g, e.name, place("alone", "without a P, on its thread", "rwaits", "pool")); return say(e.ts, `${who} lost ${e.p} and goes on, as a thread among others, until it calls into the runtime.`); }
-      if (e.why === "yield" || e.why === "preempted") { move(e.g, e.name, $("runnable")); return say(e.ts, `${who} lets the others run: to the end of the global queue.`); }
+      if (e.why === "yield") { move(e.g, e.name, $("runnable")); return say(e.ts, `${who} lets the others run: to the end of the global queue.`); }
       if (e.why === "") return;
       move(e.g, e.name, place(e.why, e.why, "rwaits", "pool"));
       return say(e.ts, `${who} parks (gopark, ${e.why}): ${PARKED[e.why] || "it stands in the queue of what it waits for"}. ${e.p} is free for another.`);

@@ -126,7 +126,10 @@ impl Write for Recording {
 /// # }) };
 /// ```
 #[must_use = "it ends when it is dropped"]
-pub struct FlightRecorder(Arc<Shared>);
+pub struct FlightRecorder {
+    shared: Arc<Shared>,
+    session: u32,
+}
 
 impl FlightRecorder {
     /// Begins to record. It keeps what happened within the last `min_age` and a little more, as long as that is not more than
@@ -145,8 +148,8 @@ impl FlightRecorder {
     pub fn start(min_age: Duration, max_bytes: usize) -> io::Result<FlightRecorder> {
         let kept = Kept { names: Vec::new(), pieces: VecDeque::new(), bytes: 0, rounds: 0 };
         let shared = Arc::new(Shared { kept: Mutex::new(kept), more: Condvar::new(), min_age, max_bytes });
-        super::start(Recording(shared.clone()))?;
-        Ok(FlightRecorder(shared))
+        let session = super::start_session(Recording(shared.clone()))?;
+        Ok(FlightRecorder { shared, session })
     }
 
     /// Writes what is kept: a whole trace, for <https://ui.perfetto.dev>. Runs that have not ended are not in it. Goes on
@@ -165,20 +168,20 @@ impl FlightRecorder {
     pub fn write_to(&self, mut writer: impl Write) -> io::Result<()> {
         syscall(|| {
             let until = Instant::now() + LATE;
-            let mut kept = self.0.kept.lock();
+            let mut kept = self.shared.kept.lock();
             // The round that is under way may have read a ring before it was written; the one after it has not.
             let wanted = kept.rounds + 2;
-            while kept.rounds < wanted && !self.0.more.wait_until(&mut kept, until).timed_out() {}
+            while kept.rounds < wanted && !self.shared.more.wait_until(&mut kept, until).timed_out() {}
         });
-        writer.write_all(&self.0.trace())?;
+        writer.write_all(&self.shared.trace())?;
         writer.flush()
     }
 }
 
 impl Drop for FlightRecorder {
     fn drop(&mut self) {
-        // The only error there can be is that somebody else has stopped it.
-        let _ = super::stop();
+        // The only error there can be is that somebody else has stopped it; what he may have started since is not ours.
+        let _ = super::stop_session(Some(self.session));
     }
 }
 

@@ -4,7 +4,9 @@ mod common;
 use common::*;
 
 use gosched::chan::Chan;
-use gosched::sync::{Barrier, Condvar, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup};
+use gosched::sync::{
+    Barrier, Condvar, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard, Semaphore, WaitGroup,
+};
 use gosched::{go, goexit, select, spawn, time, yield_now};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -351,5 +353,46 @@ fn locks_and_channels_together() {
         let mut results = std::mem::take(&mut *results.lock());
         results.sort_unstable();
         assert!(results.into_iter().eq((0..1_000).map(|n| n * 2)));
+    });
+}
+
+/// Readers by slot and counted, on goroutines and plain threads, with writers of every kind among them. (Long enough that
+/// the draw comes up.)
+#[test]
+fn a_read_write_lock_that_many_read_lets_writers_be_alone() {
+    rt(|| {
+        let lock = Arc::new(RwLock::new((0u64, 0u64)));
+        let (each, wrote) = (lock.clone(), Arc::new(AtomicUsize::new(0)));
+        let written = wrote.clone();
+        on_all(16, 2, move |i| {
+            for n in 0..2_000 {
+                if (i + n) % 100 == 0 {
+                    let tried = if n % 3 == 0 { each.try_write() } else { None };
+                    let mut pair = tried.unwrap_or_else(|| each.write());
+                    pair.0 += 1;
+                    if n % 200 == 0 {
+                        yield_now();
+                    }
+                    pair.1 += 1;
+                    written.fetch_add(1, Relaxed);
+                    if n % 2 == 0 {
+                        let pair = RwLockWriteGuard::downgrade(pair);
+                        assert_eq!(pair.0, pair.1, "a writer came between");
+                    }
+                } else {
+                    let tried = if n % 7 == 0 { each.try_read() } else { None };
+                    let pair = tried.unwrap_or_else(|| each.read());
+                    let first = pair.0;
+                    match n % 50 {
+                        0 => yield_now(), // and leaves from another P, perhaps
+                        1 => thread::yield_now(),
+                        _ => {}
+                    }
+                    assert_eq!((first, first), *pair, "a writer among readers");
+                }
+            }
+        });
+        assert_eq!(lock.read().0 as usize, wrote.load(Relaxed));
+        assert!(lock.try_write().is_some(), "a reader was forgotten");
     });
 }

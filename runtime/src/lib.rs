@@ -112,6 +112,7 @@ mod polltoken;
 mod procresize;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod rand;
+mod readers;
 mod reason;
 #[cfg(not(gosched_shuttle))]
 mod runq;
@@ -250,6 +251,7 @@ mod models {
     mod loom_note;
     mod loom_packet;
     mod loom_polltoken;
+    mod loom_readers;
     mod loom_runq;
     mod loom_sema;
     mod loom_spinning;

@@ -12,6 +12,7 @@
 
 use crate::g::G;
 use crate::glist::GQueue;
+use crate::readers::Slots;
 use crate::runq::RunQ;
 use crate::stack::StackCache;
 use crate::timers::Timers;
@@ -69,6 +70,8 @@ pub(crate) struct P {
     gcount: AtomicI64,
     /// Work stolen from others, for the statistics. Written by the owner.
     pub(crate) steals: AtomicU32,
+    /// Locks that are read under by goroutines that run, or ran, here.
+    pub(crate) readers: Slots,
     local: UnsafeCell<PLocal>,
 }
 
@@ -94,6 +97,7 @@ impl P {
             timers: Timers::new(),
             gcount: AtomicI64::new(0),
             steals: AtomicU32::new(0),
+            readers: Slots::new(),
             local: UnsafeCell::new(PLocal {
                 gfree: GQueue::new(),
                 stacks: StackCache::new(),

@@ -27,10 +27,11 @@
 pub use crate::g::Commit;
 use crate::g::{G, Order};
 pub use crate::hook::{now, point};
+use crate::readers::Slots;
 pub use crate::reason::WaitReason;
 use crate::sched::SCHED;
 pub use crate::waiter::{Ticket, Waiter};
-use crate::{hook, m, sys, syscall, thread, wake};
+use crate::{hook, m, rand, sys, syscall, thread, wake, worlds};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -105,6 +106,24 @@ pub(crate) fn back_to_a_p() {
     {
         crate::syscall::exitsyscall(g);
     }
+}
+
+/// The slots of the caller's P for locks that it reads under; none on a thread that is not ours, without a P, or in an
+/// exploration, whose Ps are not among those of `all_slots`. The P may be gone at once: a slot is taken as if others did so.
+#[inline]
+pub(crate) fn my_slots() -> Option<&'static Slots> {
+    let p = m::m_of(m::getg()?).p()?;
+    (p.id < worlds::FIRST_P).then_some(&p.readers)
+}
+
+/// The slots of every P that there has been.
+pub(crate) fn all_slots() -> impl Iterator<Item = &'static Slots> {
+    SCHED.allp_now().iter().map(|p| &p.readers)
+}
+
+/// A draw that comes up once in `n` times the number of Ps; never where there is no other to meet.
+pub(crate) fn seldom(n: u32) -> bool {
+    others_can_run() && rand::below(n.saturating_mul(SCHED.procs())) == 0
 }
 
 static CPUS: OnceLock<usize> = OnceLock::new();

@@ -147,11 +147,17 @@ impl Sched {
         unsafe { self.allp.load(Ordering::Acquire).as_ref() }.map_or(&[], |v| v)
     }
 
+    /// As `allp`, in one order with what else is SeqCst: has every P that has done such a thing before. (readers.rs)
+    pub(crate) fn allp_now(&self) -> &'static [&'static P] {
+        // SAFETY: as in allp.
+        unsafe { self.allp.load(Ordering::SeqCst).as_ref() }.map_or(&[], |v| v)
+    }
+
     /// Replaces the list of all Ps, when it has grown, and says how many of them are in use. Under the scheduler's lock.
     pub(crate) fn set_allp(&self, all: Option<Vec<&'static P>>, procs: u32) {
         if let Some(all) = all {
-            // Release: pairs with the Acquire in `allp`.
-            self.allp.store(Box::into_raw(Box::new(all)), Ordering::Release);
+            // Release: pairs with the Acquire in `allp`. SeqCst: see `allp_now`.
+            self.allp.store(Box::into_raw(Box::new(all)), Ordering::SeqCst);
         }
         self.procs.store(procs, Ordering::Relaxed);
     }

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::time::Instant;
 
 pub use crate::hook::{now, point};
+use crate::readers::Slots;
 pub use crate::reason::WaitReason;
 pub use crate::waiter::{Ticket, Waiter};
 
@@ -75,6 +76,52 @@ pub(crate) fn others_can_run() -> bool {
 
 /// There are no Ps here.
 pub(crate) fn back_to_a_p() {}
+
+/// Two Ps' slots, one for the first thread that comes, one for the others.
+pub(crate) fn my_slots() -> Option<&'static Slots> {
+    MINE.with(|mine| Some(*mine))
+}
+
+/// The slots of both.
+pub(crate) fn all_slots() -> impl Iterator<Item = &'static Slots> {
+    [SLOTS.get(0), SLOTS.get(1)].into_iter()
+}
+
+/// Always.
+pub(crate) fn seldom(_n: u32) -> bool {
+    true
+}
+
+per_run! {
+    static SLOTS: TwoSlots = TwoSlots::new();
+}
+
+thread_local! {
+    static MINE: &'static Slots = SLOTS.next();
+}
+
+struct TwoSlots {
+    slots: [&'static Slots; 2],
+    given: std::sync::atomic::AtomicUsize,
+}
+
+impl TwoSlots {
+    fn new() -> TwoSlots {
+        // Leaked: a reference must not end before the run does.
+        TwoSlots {
+            slots: [Box::leak(Box::new(Slots::new())), Box::leak(Box::new(Slots::new()))],
+            given: 0.into(),
+        }
+    }
+
+    fn get(&self, i: usize) -> &'static Slots {
+        self.slots[i]
+    }
+
+    fn next(&self) -> &'static Slots {
+        self.slots[self.given.fetch_add(1, std::sync::atomic::Ordering::Relaxed).min(1)]
+    }
+}
 
 /// Parks the calling thread.
 ///

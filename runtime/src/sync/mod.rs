@@ -9,6 +9,7 @@
 //!
 //! ```text
 //!   sema.rs   a word and a queue by address  ◄── Mutex  RwLock  WaitGroup  Once, OnceLock, LazyLock (by Mutex)
+//!   readers.rs  readers, counted or in slots of their P, and a writer  ◄── RwLock
 //!   queue.rs  a queue inside the primitive,  ◄── Condvar  Semaphore  Barrier
 //!             with deadlines
 //! ```

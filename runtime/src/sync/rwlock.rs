@@ -1,125 +1,37 @@
 //! `RwLock`: many readers or one writer (Go: sync/rwmutex.go).
 //!
-//! ## Who waits for whom
-//! A writer that waits blocks the readers that come after it, so that writers do not starve; the readers that queued up
-//! behind a writer go before the next writer, so that readers do not either.
+//! Writers exclude each other by a mutex; how a writer and the readers do is in readers.rs.
 //!
 //! ```text
-//!   readers: AtomicI64     r            r readers are in
-//!                          r - WRITER   a writer has come: of the r some are in, the others wait behind it
-//!   leaving: AtomicI64     while a writer waits: how many of the readers that it found must still leave
-//!
-//!   read     readers += 1;  below zero? sleep in reader_sema
-//!   unread   readers -= 1;  below zero? leaving -= 1, and who makes it 0 wakes the writer
-//!   write    take `writers`;  readers -= WRITER, r were in;  leaving += r;  not 0? sleep in writer_sema
-//!   unwrite  readers += WRITER, r wait;  wake them all;  release `writers`
+//!   read     readers.enter()                   parks while a writer is in or waits
+//!   write    writers.lock(); readers.bar()     parks until the writers before it, then the readers have left
+//!   unwrite  readers.unbar(); writers.unlock() in this order: the readers that wait go before the next writer
 //! ```
-//! `leaving` may be below zero for a moment: readers leave between the two steps of `write`. It comes out at zero for
-//! exactly one of those who change it, who wakes the writer or is the writer.
-//!
-//! The counters have 64 bits because a guard that is forgotten counts for ever: nobody can forget 2^62 of them.
-//!
-//! A writer sees what earlier readers and writers did: read-modify-writes of `readers` that Release on the way out and
-//! Acquire on the way in; the last reader hands it on through `leaving` (both) and the semaphore. A reader sees what the
-//! last writer did, by `readers` or by the semaphore.
 
 use super::mutex::RawMutex;
-use crate::loom::atomic::{AtomicI64, AtomicU32, Ordering};
-use crate::loom::sound;
 use crate::park::{WaitReason, point};
-use crate::sema::{semacquire, semrelease};
+use crate::readers::{Pass, Readers};
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-/// Taken off `readers` by a writer.
-const WRITER: i64 = 1 << 62;
-
 /// The lock without the value.
 struct RawRwLock {
     /// Held by the writer that is in or waits for the readers to leave; the other writers wait here.
     writers: RawMutex,
-    readers: AtomicI64,
-    leaving: AtomicI64,
-    /// Where readers sleep that wait for a writer.
-    reader_sema: AtomicU32,
-    /// Where the writer sleeps that waits for readers.
-    writer_sema: AtomicU32,
+    readers: Readers,
 }
 
 impl RawRwLock {
     const fn new() -> RawRwLock {
-        RawRwLock {
-            writers: RawMutex::new(),
-            readers: AtomicI64::new(0),
-            leaving: AtomicI64::new(0),
-            reader_sema: AtomicU32::new(0),
-            writer_sema: AtomicU32::new(0),
-        }
-    }
-
-    #[inline]
-    fn read(&self) {
-        // Acquire: pairs with the Release in unlock_write.
-        if self.readers.fetch_add(1, Ordering::Acquire) < 0 {
-            self.read_slow();
-        }
-    }
-
-    #[cold]
-    fn read_slow(&self) {
-        semacquire(&self.reader_sema, false, WaitReason::SyncRWMutexRLock);
-    }
-
-    #[inline]
-    fn try_read(&self) -> bool {
-        let mut r = self.readers.load(Ordering::Relaxed);
-        while r >= 0 {
-            // Acquire: as in read.
-            match self.readers.compare_exchange_weak(r, r + 1, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(now) => r = now,
-            }
-        }
-        false
-    }
-
-    /// # Safety
-    /// The caller has a read lock, and gives it up.
-    #[inline]
-    unsafe fn unlock_read(&self) {
-        // Release: our reads are over before the next writer writes; pairs with the Acquires in write and try_write.
-        if self.readers.fetch_sub(1, Ordering::Release) < 0 {
-            self.unlock_read_slow();
-        }
-    }
-
-    #[cold]
-    fn unlock_read_slow(&self) {
-        // AcqRel: the last one collects the others' Releases and hands them to the writer.
-        if self.leaving.fetch_sub(1, Ordering::AcqRel) == 1 {
-            semrelease(&self.writer_sema, true);
-        }
+        RawRwLock { writers: RawMutex::new(), readers: Readers::new() }
     }
 
     #[inline]
     fn write(&self) {
         self.writers.lock(WaitReason::SyncRWMutexLock);
-        // Acquire: pairs with the Release of every reader that has left.
-        let r = self.readers.fetch_sub(WRITER, Ordering::Acquire);
-        if r != 0 {
-            self.write_slow(r);
-        }
-    }
-
-    #[cold]
-    fn write_slow(&self, r: i64) {
-        // Acquire: where all r have left by now, pairs with their AcqRel in unlock_read_slow.
-        let some_are_in = self.leaving.fetch_add(r, Ordering::AcqRel) + r != 0;
-        if some_are_in || !sound("rwlock: the writer sees that all have left") {
-            semacquire(&self.writer_sema, false, WaitReason::SyncRWMutexLock);
-        }
+        self.readers.bar();
     }
 
     #[inline]
@@ -127,8 +39,7 @@ impl RawRwLock {
         if !self.writers.try_lock() {
             return false;
         }
-        // Acquire: as in write.
-        if self.readers.compare_exchange(0, -WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+        if self.readers.try_bar() {
             return true;
         }
         // SAFETY: we have just locked it.
@@ -137,16 +48,14 @@ impl RawRwLock {
     }
 
     /// # Safety
-    /// The caller has the write lock, and gives it up; for `keep_reading` 1 it has a read lock instead, for 0 none.
+    /// The caller has the write lock, and gives it up; where it goes on `reading` it has a read lock instead.
     #[inline]
-    unsafe fn unlock_write(&self, keep_reading: i64) {
-        // Release: publishes what was written to the readers, and through `writers` to the next writer.
-        let waiting = self.readers.fetch_add(WRITER + keep_reading, Ordering::Release) + WRITER;
-        for _ in 0..waiting {
-            semrelease(&self.reader_sema, true);
+    unsafe fn unlock_write(&self, reading: bool) {
+        // SAFETY: the writer has barred the readers, and holds the mutex. In this order: see the file head.
+        unsafe {
+            self.readers.unbar(reading);
+            self.writers.unlock();
         }
-        // SAFETY: the writer holds it. Only now: the waiting readers are in before the next writer comes.
-        unsafe { self.writers.unlock() };
     }
 }
 
@@ -154,7 +63,8 @@ impl RawRwLock {
 ///
 /// A writer that waits blocks readers that come later, and the readers that queued behind a writer go before the next
 /// writer. So neither starves; but who holds a read lock and asks for a second one can deadlock with a writer that came
-/// between, as in Go. Goroutines park, plain threads block; guards may be held across parks and sent elsewhere.
+/// between, as in Go. Where several Ps read at once, reading touches nothing that they share, and a write costs a look at
+/// each P instead. Goroutines park, plain threads block; guards may be held across parks and sent elsewhere.
 ///
 /// ```
 /// use gosched_runtime::sync::RwLock;
@@ -212,8 +122,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         point("RwLock read", std::ptr::from_ref(self).cast());
-        self.raw.read();
-        RwLockReadGuard { lock: self }
+        RwLockReadGuard { pass: self.raw.readers.enter(), lock: self }
     }
 
     /// Locks for writing; parks while others are in. Go: `RWMutex.Lock`.
@@ -242,7 +151,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         point("RwLock try_read", std::ptr::from_ref(self).cast());
-        self.raw.try_read().then(|| RwLockReadGuard { lock: self })
+        self.raw.readers.try_enter().map(|pass| RwLockReadGuard { lock: self, pass })
     }
 
     /// Locks for writing where nobody is in. Never parks.
@@ -311,6 +220,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     /// Read-locked, once, by this guard. (`&RwLock<T>` is Send where T is Send + Sync, and so is the guard.)
     lock: &'a RwLock<T>,
+    pass: Pass,
 }
 
 // SAFETY: a shared guard gives out &T and nothing else.
@@ -352,8 +262,8 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         let lock = s.lock;
         std::mem::forget(s);
         // SAFETY: the write lock was s's; the read lock that is left becomes the new guard's.
-        unsafe { lock.raw.unlock_write(1) };
-        RwLockReadGuard { lock }
+        unsafe { lock.raw.unlock_write(true) };
+        RwLockReadGuard { lock, pass: Readers::READING }
     }
 }
 
@@ -390,7 +300,7 @@ impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     fn drop(&mut self) {
         point("RwLock unlock_read", std::ptr::from_ref(self.lock).cast());
         // SAFETY: the guard has a read lock, and gives it up once.
-        unsafe { self.lock.raw.unlock_read() }
+        unsafe { self.lock.raw.readers.leave(self.pass) }
     }
 }
 
@@ -399,7 +309,7 @@ impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     fn drop(&mut self) {
         point("RwLock unlock_write", std::ptr::from_ref(self.lock).cast());
         // SAFETY: the guard has the write lock, and gives it up once.
-        unsafe { self.lock.raw.unlock_write(0) }
+        unsafe { self.lock.raw.unlock_write(false) }
     }
 }
 
@@ -430,7 +340,6 @@ impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
 #[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
 mod tests {
     use super::*;
-    use crate::sema::waiting;
     use std::sync::{Arc, Mutex as StdMutex};
     use std::thread::{self, JoinHandle};
 
@@ -455,17 +364,115 @@ mod tests {
             };
             let reading = lock.read();
             let threads = [
-                start('1', &|raw| waiting(&raw.writer_sema) == 1),
-                start('r', &|raw| waiting(&raw.reader_sema) == 1),
+                start('1', &|raw| raw.readers.asleep().1 == 1),
+                start('r', &|raw| raw.readers.asleep().0 == 1),
                 start('2', &|raw| raw.writers.has_waiters()),
-                start('r', &|raw| waiting(&raw.reader_sema) == 2),
+                start('r', &|raw| raw.readers.asleep().0 == 2),
             ];
             assert!(lock.try_read().is_none() && lock.try_write().is_none());
             drop(reading);
             threads.into_iter().for_each(|t| t.join().unwrap());
             assert_eq!(*order.lock().unwrap(), "1rr2");
-            assert_eq!(lock.raw.readers.load(Ordering::Relaxed), 0);
-            assert_eq!(lock.raw.leaving.load(Ordering::Relaxed), 0);
+            lock.raw.readers.assert_free();
         }
+    }
+
+    /// Reads by a slot, on a goroutine; the bias is begun before.
+    fn read_in_slot(lock: &RwLock<u32>) -> RwLockReadGuard<'_, u32> {
+        let counted = lock.read();
+        lock.raw.readers.bias_now();
+        drop(counted);
+        read_in_slot_again(lock)
+    }
+
+    /// Who has lost its P is counted, and may try again.
+    fn read_in_slot_again(lock: &RwLock<u32>) -> RwLockReadGuard<'_, u32> {
+        loop {
+            assert!(lock.raw.readers.is_biased());
+            let guard = lock.read();
+            if guard.pass.in_slot() {
+                return guard;
+            }
+            drop(guard);
+            crate::yield_now();
+        }
+    }
+
+    fn on_goroutine(f: impl FnOnce() + Send + 'static) {
+        // SAFETY: nothing here borrows from a thread-local across a park.
+        unsafe { crate::run(f) };
+    }
+
+    #[test]
+    fn a_reader_in_a_slot_is_waited_for_and_bars_who_tries() {
+        on_goroutine(|| {
+            let lock = Arc::new(RwLock::new(0));
+            let reading = read_in_slot(&lock);
+            assert!(lock.try_write().is_none());
+            // Tried in vain, it has left the bias as it was.
+            drop(read_in_slot_again(&lock));
+            let shared = lock.clone();
+            let writer = thread::spawn(move || *shared.write() += 1);
+            while lock.raw.readers.asleep().1 == 0 {
+                thread::yield_now();
+            }
+            // It has ended the bias, and those who come now wait.
+            assert!(!lock.raw.readers.is_biased());
+            assert!(lock.try_read().is_none());
+            assert_eq!(*reading, 0);
+            drop(reading);
+            writer.join().unwrap();
+            assert_eq!(*lock.read(), 1);
+            lock.raw.readers.assert_free();
+        });
+    }
+
+    #[test]
+    fn guards_from_slots_leave_anywhere_and_two_are_two() {
+        on_goroutine(|| {
+            let lock = RwLock::new(0);
+            let (first, second) = (read_in_slot(&lock), read_in_slot_again(&lock));
+            thread::scope(|s| s.spawn(|| drop(first)).join().unwrap());
+            assert!(lock.try_write().is_none());
+            thread::scope(|s| s.spawn(|| drop(second)).join().unwrap());
+            *lock.try_write().unwrap() = 1;
+            lock.raw.readers.assert_free();
+        });
+    }
+
+    #[test]
+    fn more_readers_than_slots_are_counted() {
+        on_goroutine(|| {
+            let lock = RwLock::new(0);
+            for last_in_slot in [true, false] {
+                let mut guards = vec![read_in_slot(&lock)];
+                guards.extend((0..1_000).map(|_| lock.read()));
+                assert!(!guards[1_000].pass.in_slot(), "no P has so many slots");
+                let last = guards.swap_remove(if last_in_slot { 0 } else { 1_000 });
+                assert!(lock.try_write().is_none());
+                guards.clear();
+                assert!(lock.try_write().is_none());
+                drop(last);
+                *lock.try_write().unwrap() += 1;
+                lock.raw.readers.assert_free();
+            }
+        });
+    }
+
+    #[test]
+    fn a_forgotten_guard_bars_writers_of_its_own_lock_only() {
+        on_goroutine(|| {
+            // In one place, one after the other: they have one address.
+            for forgets in [true, false] {
+                let lock = RwLock::new(0);
+                let guard = read_in_slot(&lock);
+                match forgets {
+                    true => std::mem::forget(guard),
+                    false => drop(guard),
+                }
+                assert_eq!(lock.try_write().is_none(), forgets);
+                assert!(lock.try_read().is_some());
+            }
+        });
     }
 }

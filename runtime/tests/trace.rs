@@ -158,6 +158,12 @@ fn until(mut what: impl FnMut() -> bool) {
     }
 }
 
+/// Waits for so many rounds of the load, from now on: within a trace, for its start may take longer than they do.
+fn rounds(n: usize) {
+    let before = ROUNDS.load(Ordering::Relaxed);
+    until(|| ROUNDS.load(Ordering::Relaxed) > before + n);
+}
+
 #[test]
 fn eight_ps_under_load_and_goroutines_that_run_at_the_end() {
     let _one = alone();
@@ -177,8 +183,7 @@ fn eight_ps_under_load_and_goroutines_that_run_at_the_end() {
                 }
             });
             until(|| spinning.load(Ordering::Relaxed));
-            let before = ROUNDS.load(Ordering::Relaxed);
-            let ((), t) = traced(|| until(|| ROUNDS.load(Ordering::Relaxed) > before + 20));
+            let ((), t) = traced(|| rounds(20));
             stop.store(true, Ordering::Relaxed);
             wg.wait();
             t
@@ -291,9 +296,7 @@ fn it_starts_and_stops_under_load_again_and_again() {
                     }
                 };
                 if i % 20 < 2 {
-                    let before = ROUNDS.load(Ordering::Relaxed);
-                    let busy = || until(|| ROUNDS.load(Ordering::Relaxed) > before + 4);
-                    return Some(traced(busy).1);
+                    return Some(traced(|| rounds(4)).1);
                 }
                 trace::start(io::sink()).unwrap();
                 work();

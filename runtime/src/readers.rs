@@ -309,7 +309,9 @@ impl Readers {
             return Some(Pass(Some(slot)));
         }
         // Acquire: as in leave; this is a leave, but for what follows it.
-        match slot.0.compare_exchange(word, 0, Ordering::Relaxed, Ordering::Acquire) {
+        let hands_on = sound("readers: hands on what another has done");
+        let failed = if hands_on { Ordering::Acquire } else { Ordering::Relaxed };
+        match slot.0.compare_exchange(word, 0, Ordering::Relaxed, failed) {
             Ok(_) => None,
             Err(_) => Some(Pass::COUNTED),
         }

@@ -3,7 +3,8 @@
 //! What is checked: a writer is alone, and sees and is seen (loom looks at every access to the cell); whoever sleeps is
 //! woken (a deadlock is reported); in the end nobody is counted and no slot has the name.
 //! loom takes SeqCst operations for AcqRel ones; the fences that stand for their one order are in readers.rs (`seq_cst`).
-//! What makes it fail: that order taken out on either side; the reader's second look at the bias; the writer's second look.
+//! What makes it fail: that order taken out on either side; the reader's second look at the bias; the writer's second look; who
+//! finds that another has taken its name out of the slot and does not acquire what that one has done.
 
 use crate::model::fails;
 use crate::readers::Readers;
@@ -108,6 +109,28 @@ fn two_readers() {
     });
 }
 
+/// Two readers of one P and the writer: one reader may take the other's name out of the slot, and that one then leaves for
+/// both. (The first thread that comes has the other slots.)
+fn names_are_exchanged() {
+    check(3, || {
+        crate::park::my_slots();
+        let lock = Lock::new(true);
+        let (first, second, writer) = (lock.clone(), lock.clone(), lock.clone());
+        let t = [
+            thread::spawn(move || first.read(|_| ())),
+            thread::spawn(move || second.read(|_| ())),
+            thread::spawn(move || (writer.write(), 0).1),
+        ];
+        t.into_iter().for_each(|t| assert!(t.join().unwrap() <= 1));
+        lock.readers.assert_free();
+    });
+}
+
+#[test]
+fn loom_two_readers_exchange_their_names() {
+    names_are_exchanged();
+}
+
 #[test]
 fn loom_a_reader_in_a_slot_and_a_writer() {
     reader_and_writer(Lock::write);
@@ -158,4 +181,10 @@ fn a_writer_that_tries_meets_a_reader_that_trusts_the_bias() {
 fn a_writer_that_ends_the_bias_once_meets_a_later_reader() {
     let test = "models::loom_readers::a_writer_that_ends_the_bias_once_meets_a_later_reader";
     fails(test, "readers: the writer looks again", "Causality violation", || the_bias_begins());
+}
+
+#[test]
+fn who_takes_back_anothers_name_hands_on_what_that_one_has_done() {
+    let test = "models::loom_readers::who_takes_back_anothers_name_hands_on_what_that_one_has_done";
+    fails(test, "readers: hands on what another has done", "Causality violation", || names_are_exchanged());
 }

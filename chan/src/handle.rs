@@ -204,7 +204,7 @@ macro_rules! methods {
             fn send_block(&self, v: T, block: Block) -> Result<(), (T, Sent)> {
                 let mut v = ManuallyDrop::new(v);
                 // SAFETY: a handle of T is on a channel of T.
-                match unsafe { chansend1(self.0.hchan(), &mut v, block) } {
+                match unsafe { chansend1(self.0.hchan(), self.0.place(), &mut v, block) } {
                     Sent::Done => Ok(()), // it has moved out
                     sent => Err((ManuallyDrop::into_inner(v), sent)),
                 }
@@ -236,7 +236,7 @@ macro_rules! methods {
             #[inline]
             pub fn __send_case(&self, v: T) -> SendCase<'_, T> {
                 // SAFETY: a handle of T is on a channel of T.
-                unsafe { SendCase::new(self.0.hchan(), v) }
+                unsafe { SendCase::new(self.0.hchan(), self.0.place(), v) }
             }
         }
     };
@@ -256,7 +256,7 @@ macro_rules! methods {
             pub fn recv(&self) -> Option<T> {
                 point("chan recv", self.0.as_ptr().cast());
                 // SAFETY: a handle of T is on a channel of T.
-                unsafe { chanrecv1(self.0.hchan(), Block::Forever) }.ok()
+                unsafe { chanrecv1(self.0.hchan(), self.0.place(), Block::Forever) }.ok()
             }
 
             /// Receives if there is a value now. Never parks (but where the only sender is a [`Select`](crate::Select) that is to
@@ -276,7 +276,7 @@ macro_rules! methods {
             pub fn try_recv(&self) -> Result<T, TryRecvError> {
                 point("chan try_recv", self.0.as_ptr().cast());
                 // SAFETY: a handle of T is on a channel of T.
-                unsafe { chanrecv1(self.0.hchan(), Block::No) }.map_err(|r| match r {
+                unsafe { chanrecv1(self.0.hchan(), self.0.place(), Block::No) }.map_err(|r| match r {
                     Recvd::Closed => TryRecvError::Closed,
                     _ => TryRecvError::Empty,
                 })
@@ -298,7 +298,7 @@ macro_rules! methods {
             pub fn recv_timeout(&self, d: Duration) -> Result<T, RecvTimeoutError> {
                 point("chan recv_timeout", self.0.as_ptr().cast());
                 // SAFETY: a handle of T is on a channel of T.
-                unsafe { chanrecv1(self.0.hchan(), Block::For(d)) }.map_err(|r| match r {
+                unsafe { chanrecv1(self.0.hchan(), self.0.place(), Block::For(d)) }.map_err(|r| match r {
                     Recvd::Closed => RecvTimeoutError::Closed,
                     _ => RecvTimeoutError::Timeout,
                 })
@@ -308,7 +308,7 @@ macro_rules! methods {
             #[inline]
             pub fn __recv_case<'a>(&'a self, out: &'a mut Option<T>) -> RecvCase<'a, T> {
                 // SAFETY: a handle of T is on a channel of T.
-                unsafe { RecvCase::new(self.0.hchan(), out) }
+                unsafe { RecvCase::new(self.0.hchan(), self.0.place(), out) }
             }
         }
     };

@@ -37,7 +37,7 @@ use crate::buf::{Elemtype, Ring};
 use crate::shuttle::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::shuttle::{RawMutex, sound};
 use crate::sudog::{Sudog, WaitQ, Wake, WakeList};
-use gosched_runtime::park::{self, WaitReason, Waiter, Woken};
+use gosched_runtime::park::{self, Awaited, Awaits, WaitReason, Waiter, Woken};
 use parking_lot::lock_api::RawMutex as _;
 use std::alloc::{self, Layout};
 use std::cell::Cell;
@@ -269,15 +269,35 @@ impl Hchan {
         unsafe { wakes.ready() };
     }
 
+    /// For `park::Awaits`: who can end a wait by the handle at `place`.
+    ///
+    /// # Safety
+    /// `place` is a [`Ref::place`] that the parked waiter has borrowed.
+    pub(crate) unsafe fn awaited(place: *const (), f: &mut dyn FnMut(Awaited)) {
+        // SAFETY: the caller's promise; a handle keeps its channel alive.
+        let h = unsafe { (*place.cast::<Option<NonNull<Hchan>>>()).map(|h| &*h.as_ptr()) };
+        f(match h {
+            None => return,
+            Some(h) if h.timer.is_some() => Awaited::Anybody,
+            // Relaxed: where nobody else has a handle there is nobody else to change it.
+            Some(h) => {
+                let handles = h.refs.load(Ordering::Relaxed);
+                Awaited::Handle { what: ptr::from_ref(h).cast(), handles, place }
+            }
+        });
+    }
+
     /// Stands in `q` until somebody comes, or until `deadline`. `Some`: what the waker said; the lock is *not* held.
     /// `None`: the time is up, the sudog is out of the queue; the lock *is* held.
     ///
     /// # Safety
-    /// The lock is held; `q` is a queue of this channel; `elem` is this waiter's place for the value.
+    /// The lock is held; `q` is a queue of this channel; `elem` is this waiter's place for the value; `place` is its
+    /// handle's.
     pub(crate) unsafe fn wait_on(
         &self,
         q: &WaitQ,
         elem: *mut u8,
+        place: *const (),
         reason: WaitReason,
         deadline: Option<Instant>,
         front: bool,
@@ -289,16 +309,22 @@ impl Hchan {
         }
         let w = park::current();
         let ticket = deadline.map(|_| w.open_ticket());
-        let sg = Sudog::new(w, ticket, false, elem);
+        let mut sg = Sudog::new(w, ticket, false, elem);
+        sg.place = place;
         // SAFETY: the lock is held. sg is alive until this function returns, and then it is out of the queue: a waker
         // has dequeued it, or we remove it.
         unsafe { q.enqueue(&sg, front) };
         let arg = ptr::from_ref(self).cast_mut().cast();
         match ticket {
             None => {
-                // SAFETY: chanparkcommit gets the channel whose lock is held, and its unlock is what makes us
-                // reachable. Who dequeues sg readies it, once.
-                unsafe { park::gopark(chanparkcommit, arg, reason) };
+                let awaits = Awaits::new(awaited_by, ptr::from_ref(&sg).cast());
+                // SAFETY: record and sudog are on this stack until the wait is over. chanparkcommit gets the channel whose
+                // lock is held, and its unlock is what makes us reachable. Who dequeues sg readies it, once.
+                unsafe {
+                    w.set_awaits(&awaits);
+                    park::gopark(chanparkcommit, arg, reason);
+                }
+                w.awaits_nothing();
             }
             Some(t) => {
                 // SAFETY: as above; and dequeue claims the ticket.
@@ -315,6 +341,21 @@ impl Hchan {
         Some(sg.wake())
     }
 }
+
+/// Who can end a wait on one channel.
+///
+/// # Safety
+/// `sg` is the sudog of the parked waiter.
+unsafe fn awaited_by(sg: *const (), f: &mut dyn FnMut(Awaited)) {
+    // SAFETY: the caller's promise. Only `place` is looked at, which nobody writes; and a waiter has borrowed its handle.
+    unsafe { Hchan::awaited((&raw const (*sg.cast::<Sudog>()).place).read(), f) };
+}
+
+/// Nobody can end a wait on nothing.
+///
+/// # Safety
+/// None of its own.
+unsafe fn awaited_by_none(_: *const (), _: &mut dyn FnMut(Awaited)) {}
 
 /// The last step before a waiter sleeps on one channel: unlocks it. (Go: `chanparkcommit`.)
 ///
@@ -340,9 +381,16 @@ pub(crate) unsafe fn nilparkcommit(_: Waiter, _: *mut ()) -> bool {
 pub(crate) fn wait_on_nil(block: Block, reason: WaitReason) {
     let mut limit = Limit::new(block);
     while let Ok(deadline) = limit.wait_until() {
-        let t = park::current().open_ticket();
+        let w = park::current();
+        let t = w.open_ticket();
+        let awaits = Awaits::new(awaited_by_none, ptr::null());
+        if deadline.is_none() {
+            // SAFETY: the record is on this stack until the wait is over.
+            unsafe { w.set_awaits(&awaits) };
+        }
         // SAFETY: the commit touches nothing and makes nobody see this wait: only its deadline ends it.
         unsafe { park::gopark_timeout(nilparkcommit, ptr::null_mut(), reason, t, deadline) };
+        w.awaits_nothing();
     }
 }
 
@@ -397,6 +445,12 @@ impl<T> Ref<T> {
     pub(crate) fn hchan(&self) -> Option<&Hchan> {
         // SAFETY: this handle is counted, so the channel is alive as long as it.
         self.h.map(|h| unsafe { h.as_ref() })
+    }
+
+    /// Where this handle lies, for `Hchan::awaited`.
+    #[inline]
+    pub(crate) fn place(&self) -> *const () {
+        ptr::from_ref(&self.h).cast()
     }
 
     /// Whether there are other handles on the channel. "No" stays true as long as nobody clones this one.

@@ -37,9 +37,9 @@ pub(crate) enum Recvd {
 /// Receives.
 ///
 /// # Safety
-/// `h` is a channel of `T`.
+/// `h` is a channel of `T`, `place` the `Ref::place` of a handle on it.
 #[inline]
-pub(crate) unsafe fn chanrecv1<T>(h: Option<&Hchan>, block: Block) -> Result<T, Recvd> {
+pub(crate) unsafe fn chanrecv1<T>(h: Option<&Hchan>, place: *const (), block: Block) -> Result<T, Recvd> {
     let Some(h) = h else {
         wait_on_nil(block, WaitReason::ChanReceiveNilChan);
         return Err(Recvd::Empty);
@@ -58,7 +58,7 @@ pub(crate) unsafe fn chanrecv1<T>(h: Option<&Hchan>, block: Block) -> Result<T, 
     }
     let mut slot = MaybeUninit::<T>::uninit();
     // SAFETY: locked; the slot is a place for the channel's type.
-    match unsafe { chanrecv(h, slot.as_mut_ptr().cast(), block) } {
+    match unsafe { chanrecv(h, place, slot.as_mut_ptr().cast(), block) } {
         // SAFETY: Done says that the slot was filled.
         Recvd::Done => Ok(unsafe { slot.assume_init() }),
         other => Err(other),
@@ -68,8 +68,8 @@ pub(crate) unsafe fn chanrecv1<T>(h: Option<&Hchan>, block: Block) -> Result<T, 
 /// `chanrecv1` where `T` is not known.
 ///
 /// # Safety
-/// `dst` is a place for the channel's type. It is filled where the result is `Done`.
-pub(crate) unsafe fn chanrecv_raw(h: Option<&Hchan>, dst: *mut u8, block: Block) -> Recvd {
+/// `dst` is a place for the channel's type. It is filled where the result is `Done`. `place` as in `chanrecv1`.
+pub(crate) unsafe fn chanrecv_raw(h: Option<&Hchan>, place: *const (), dst: *mut u8, block: Block) -> Recvd {
     let Some(h) = h else {
         wait_on_nil(block, WaitReason::ChanReceiveNilChan);
         return Recvd::Empty;
@@ -79,7 +79,7 @@ pub(crate) unsafe fn chanrecv_raw(h: Option<&Hchan>, dst: *mut u8, block: Block)
     }
     h.lock();
     // SAFETY: locked; the rest is the caller's promise.
-    unsafe { chanrecv(h, dst, block) }
+    unsafe { chanrecv(h, place, dst, block) }
 }
 
 /// Receives if that can be done at once.
@@ -158,7 +158,7 @@ pub(crate) unsafe fn await_promise(h: &Hchan, s: *const Sudog, dst: *mut u8, rea
 /// # Safety
 /// The lock is held; it is released here. Else as for `chanrecv_raw`.
 #[inline(never)]
-unsafe fn chanrecv(h: &Hchan, dst: *mut u8, block: Block) -> Recvd {
+unsafe fn chanrecv(h: &Hchan, place: *const (), dst: *mut u8, block: Block) -> Recvd {
     let mut limit = Limit::new(block);
     // Who was first in the queue and is sent back is first again.
     let mut front = false;
@@ -191,7 +191,7 @@ unsafe fn chanrecv(h: &Hchan, dst: *mut u8, block: Block) -> Recvd {
         };
         let deadline = earlier(deadline, h.timer.as_ref().and_then(|t| t.next_due()));
         // SAFETY: the lock is held; dst stays, for we wait.
-        match unsafe { h.wait_on(&h.recvq, dst, WaitReason::ChanReceive, deadline, front) } {
+        match unsafe { h.wait_on(&h.recvq, dst, place, WaitReason::ChanReceive, deadline, front) } {
             Some(Wake::Done) => return Recvd::Done,
             Some(Wake::Closed) => return Recvd::Closed,
             Some(Wake::Waiting | Wake::Again) => {

@@ -40,8 +40,8 @@ use std::time::Duration;
 mod sealed {
     use crate::hchan::Hchan;
 
-    /// What is behind a handle, in a wrapping that users cannot open.
-    pub struct Raw<'a>(pub(crate) Option<&'a Hchan>);
+    /// What is behind a handle, and where that lies, in a wrapping that users cannot open.
+    pub struct Raw<'a>(pub(crate) Option<&'a Hchan>, pub(crate) *const ());
 
     /// Implementations promise: the channel is one of the handle's `Item`.
     pub trait Handle {
@@ -88,7 +88,7 @@ macro_rules! handle {
     ($($name:ident: $($dir:ident)*;)*) => { $(
         impl<T> Handle for $name<T> {
             fn raw(&self) -> Raw<'_> {
-                Raw(self.0.hchan())
+                Raw(self.0.hchan(), self.0.place())
             }
         }
         $(impl<T> $dir for $name<T> {
@@ -114,6 +114,8 @@ struct Case {
     index: usize,
     /// Null or alive for the Select's `'a`.
     c: *const Hchan,
+    /// The handle's place.
+    place: *const (),
     dir: Dir,
     /// A receiver's, once needed.
     slot: Option<Slot>,
@@ -176,7 +178,7 @@ impl<'a> Select<'a> {
     /// assert_eq!(c.recv(), Some("x"));
     /// ```
     pub fn send<H: SendHandle + ?Sized>(&mut self, ch: &'a H) -> usize {
-        self.add(ch.raw().0, Dir::Send)
+        self.add(ch.raw(), Dir::Send)
     }
 
     /// Adds a receive on `ch`, a [`Chan`] or [`Receiver`]; gives the case's index. Never parks: nothing is received
@@ -191,13 +193,13 @@ impl<'a> Select<'a> {
     /// assert_eq!(s.select().recv(&c), Some("x"));
     /// ```
     pub fn recv<H: RecvHandle + ?Sized>(&mut self, ch: &'a H) -> usize {
-        self.add(ch.raw().0, Dir::Recv)
+        self.add(ch.raw(), Dir::Recv)
     }
 
-    fn add(&mut self, c: Option<&'a Hchan>, dir: Dir) -> usize {
+    fn add(&mut self, Raw(c, place): Raw<'a>, dir: Dir) -> usize {
         let index = self.next;
         self.next += 1;
-        self.cases.push(Case { index, c: c.map_or(ptr::null(), ptr::from_ref), dir, slot: None });
+        self.cases.push(Case { index, c: c.map_or(ptr::null(), ptr::from_ref), place, dir, slot: None });
         index
     }
 
@@ -303,7 +305,14 @@ impl<'a> Select<'a> {
                     }
                     _ => ptr::null_mut(), // a sender whose value comes later
                 };
-                Scase { c: case.c, elem, dir: case.dir, fired: &raw mut fired, _a: PhantomData }
+                Scase {
+                    c: case.c,
+                    place: case.place,
+                    elem,
+                    dir: case.dir,
+                    fired: &raw mut fired,
+                    _a: PhantomData,
+                }
             })
             .collect();
         let scratch = Scratch {

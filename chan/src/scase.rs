@@ -5,11 +5,11 @@
 //! each shows itself as a [`Scase`]:
 //!
 //! ```text
-//!   RecvCase<T>{ channel, place: T, fired, out: &mut Option<T> }  ◄── Scase{ channel, elem ──► place, fired ──► fired }
+//!   RecvCase<T>{ channel, slot: T, fired, out: &mut Option<T> }  ◄── Scase{ channel, elem ──► slot, fired ──► fired }
 //!   SendCase<T>{ channel, value: T, fired }                       ◄── Scase{ channel, elem ──► value, fired ──► fired }
 //! ```
 //!
-//! `fired` says who owns the bytes behind `elem`: `No`: a sender's value is the case's, a receiver's place is empty;
+//! `fired` says who owns the bytes behind `elem`: `No`: a sender's value is the case's, a receiver's slot is empty;
 //! `Done`: the value has moved out of the sender's case, or into the receiver's; `Closed`: as `No`, and the channel was
 //! found closed. It is set by `selectgo` and read by the case's own destructor and `__finish`, so that a case is right
 //! whatever happens to it between its making and its end: a `?` in the next case's expression, a panic, a default.
@@ -42,6 +42,8 @@ pub(crate) enum Dir {
 #[doc(hidden)]
 pub struct Scase<'a> {
     pub(crate) c: *const Hchan,
+    /// The handle's place, for as long (`Ref::place`).
+    pub(crate) place: *const (),
     pub(crate) elem: *mut u8,
     pub(crate) dir: Dir,
     pub(crate) fired: *mut Fired,
@@ -72,6 +74,7 @@ impl Scase<'_> {
 #[doc(hidden)]
 pub struct SendCase<'a, T> {
     c: Option<&'a Hchan>,
+    place: *const (),
     /// Initialised unless fired is Done.
     value: ManuallyDrop<T>,
     fired: Fired,
@@ -79,10 +82,10 @@ pub struct SendCase<'a, T> {
 
 impl<'a, T> SendCase<'a, T> {
     /// # Safety
-    /// `c` is a channel of `T`.
+    /// `c` is a channel of `T`, `place` the `Ref::place` of a handle on it, for `'a`.
     #[inline]
-    pub(crate) unsafe fn new(c: Option<&'a Hchan>, value: T) -> Self {
-        SendCase { c, value: ManuallyDrop::new(value), fired: Fired::No }
+    pub(crate) unsafe fn new(c: Option<&'a Hchan>, place: *const (), value: T) -> Self {
+        SendCase { c, place, value: ManuallyDrop::new(value), fired: Fired::No }
     }
 
     /// The case for `selectgo`. One that has fired is a nil case from then on.
@@ -91,6 +94,7 @@ impl<'a, T> SendCase<'a, T> {
         let c = if self.fired == Fired::No { self.c } else { None };
         Scase {
             c: c.map_or(ptr::null(), ptr::from_ref),
+            place: self.place,
             elem: (&raw mut *self.value).cast(),
             dir: Dir::Send,
             fired: &raw mut self.fired,
@@ -122,18 +126,19 @@ impl<T> Drop for SendCase<'_, T> {
 #[doc(hidden)]
 pub struct RecvCase<'a, T> {
     c: Option<&'a Hchan>,
+    place: *const (),
     /// Initialised where fired is Done.
-    place: MaybeUninit<T>,
+    slot: MaybeUninit<T>,
     fired: Fired,
     out: &'a mut Option<T>,
 }
 
 impl<'a, T> RecvCase<'a, T> {
     /// # Safety
-    /// `c` is a channel of `T`.
+    /// `c` is a channel of `T`, `place` the `Ref::place` of a handle on it, for `'a`.
     #[inline]
-    pub(crate) unsafe fn new(c: Option<&'a Hchan>, out: &'a mut Option<T>) -> Self {
-        RecvCase { c, place: MaybeUninit::uninit(), fired: Fired::No, out }
+    pub(crate) unsafe fn new(c: Option<&'a Hchan>, place: *const (), out: &'a mut Option<T>) -> Self {
+        RecvCase { c, place, slot: MaybeUninit::uninit(), fired: Fired::No, out }
     }
 
     /// The case for `selectgo`. One that has fired is a nil case from then on.
@@ -142,7 +147,8 @@ impl<'a, T> RecvCase<'a, T> {
         let c = if self.fired == Fired::No { self.c } else { None };
         Scase {
             c: c.map_or(ptr::null(), ptr::from_ref),
-            elem: self.place.as_mut_ptr().cast(),
+            place: self.place,
+            elem: self.slot.as_mut_ptr().cast(),
             dir: Dir::Recv,
             fired: &raw mut self.fired,
             _a: PhantomData,
@@ -154,8 +160,8 @@ impl<'a, T> RecvCase<'a, T> {
     pub fn __finish(&mut self) {
         if self.fired == Fired::Done {
             self.fired = Fired::Closed;
-            // SAFETY: Done: the place is initialised; and it is not any more.
-            *self.out = Some(unsafe { self.place.assume_init_read() });
+            // SAFETY: Done: the slot is initialised; and it is not any more.
+            *self.out = Some(unsafe { self.slot.assume_init_read() });
         }
     }
 }

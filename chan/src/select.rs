@@ -33,7 +33,7 @@ use crate::send::{self, Sent, chansend_raw};
 use crate::shuttle::sound;
 use crate::sudog::{Sudog, Wake, WakeList};
 use gosched_runtime::cheaprandn;
-use gosched_runtime::park::{self, WaitReason, Waiter, Woken};
+use gosched_runtime::park::{self, Awaited, Awaits, WaitReason, Waiter, Woken};
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::time::Duration;
@@ -130,6 +130,19 @@ unsafe fn selparkcommit(_: Waiter, arg: *mut ()) -> bool {
     true
 }
 
+/// Who can end a select's wait.
+///
+/// # Safety
+/// `locks` is the `Locks` of the parked waiter.
+unsafe fn awaited_by(locks: *const (), f: &mut dyn FnMut(Awaited)) {
+    // SAFETY: the caller's promise: the cases are not written while their select waits.
+    let locks = unsafe { &*locks.cast::<Locks<'_>>() };
+    for case in locks.cases.iter().filter(|case| !case.c.is_null()) {
+        // SAFETY: the handle is borrowed for as long as the case is there.
+        unsafe { Hchan::awaited(case.place, f) };
+    }
+}
+
 /// Selects. `None`: none was ready (in time). Else the index of the case, and what it came to.
 ///
 /// # Safety
@@ -214,9 +227,15 @@ pub(crate) unsafe fn selectgo(cases: &[Scase<'_>], s: Scratch<'_>, block: Block)
             0 => (nilparkcommit, ptr::null_mut()),
             _ => (selparkcommit, ptr::from_ref(&locks).cast_mut().cast()),
         };
+        let awaits = Awaits::new(awaited_by, ptr::from_ref(&locks).cast());
+        if deadline.is_none() {
+            // SAFETY: record and cases are on this stack until the wait is over.
+            unsafe { w.set_awaits(&awaits) };
+        }
         // SAFETY: selparkcommit gets our locks, all locked, and its unlocks are what makes us reachable. Who dequeues one
         // of the sudogs claims the ticket and then readies us, once. With no channel nobody does but the deadline.
         let woken = unsafe { park::gopark_timeout(commit, arg, WaitReason::Select, ticket, deadline) };
+        w.awaits_nothing();
 
         // Pass 3.
         locks.sellock();
@@ -345,12 +364,12 @@ fn one(case: &mut Scase<'_>, block: Block) -> usize {
     // SAFETY: elem is what the case's direction needs (Scase's invariant).
     let fired = unsafe {
         match case.dir {
-            Dir::Send => match chansend_raw(case.hchan(), case.elem, block) {
+            Dir::Send => match chansend_raw(case.hchan(), case.place, case.elem, block) {
                 Sent::Done => Fired::Done,
                 Sent::Closed => Fired::Closed,
                 Sent::Full => return 1,
             },
-            Dir::Recv => match chanrecv_raw(case.hchan(), case.elem, block) {
+            Dir::Recv => match chanrecv_raw(case.hchan(), case.place, case.elem, block) {
                 Recvd::Done => Fired::Done,
                 Recvd::Closed => Fired::Closed,
                 Recvd::Empty => return 1,

@@ -31,9 +31,14 @@ pub(crate) enum Sent {
 /// Sends `*v`, which has moved out when the result is `Done`.
 ///
 /// # Safety
-/// `h` is a channel of `T`.
+/// `h` is a channel of `T`, `place` the `Ref::place` of a handle on it.
 #[inline]
-pub(crate) unsafe fn chansend1<T>(h: Option<&Hchan>, v: &mut ManuallyDrop<T>, block: Block) -> Sent {
+pub(crate) unsafe fn chansend1<T>(
+    h: Option<&Hchan>,
+    place: *const (),
+    v: &mut ManuallyDrop<T>,
+    block: Block,
+) -> Sent {
     let Some(h) = h else {
         wait_on_nil(block, WaitReason::ChanSendNilChan);
         return Sent::Full;
@@ -51,14 +56,14 @@ pub(crate) unsafe fn chansend1<T>(h: Option<&Hchan>, v: &mut ManuallyDrop<T>, bl
         return Sent::Done;
     }
     // SAFETY: locked; `v` is a value of the channel's type.
-    unsafe { chansend(h, (&raw mut **v).cast(), block) }
+    unsafe { chansend(h, place, (&raw mut **v).cast(), block) }
 }
 
 /// `chansend1` where `T` is not known.
 ///
 /// # Safety
-/// `src` points to a value of the channel's type. It has moved out when the result is `Done`.
-pub(crate) unsafe fn chansend_raw(h: Option<&Hchan>, src: *mut u8, block: Block) -> Sent {
+/// `src` points to a value of the channel's type. It has moved out when the result is `Done`. `place` as in `chansend1`.
+pub(crate) unsafe fn chansend_raw(h: Option<&Hchan>, place: *const (), src: *mut u8, block: Block) -> Sent {
     let Some(h) = h else {
         wait_on_nil(block, WaitReason::ChanSendNilChan);
         return Sent::Full;
@@ -68,7 +73,7 @@ pub(crate) unsafe fn chansend_raw(h: Option<&Hchan>, src: *mut u8, block: Block)
     }
     h.lock();
     // SAFETY: locked; the rest is the caller's promise.
-    unsafe { chansend(h, src, block) }
+    unsafe { chansend(h, place, src, block) }
 }
 
 /// Sends if that can be done at once.
@@ -100,7 +105,7 @@ pub(crate) unsafe fn look(h: &Hchan, src: *const u8, wakes: &mut WakeList) -> Fo
 /// # Safety
 /// The lock is held; it is released here. Else as for `chansend_raw`.
 #[inline(never)]
-unsafe fn chansend(h: &Hchan, src: *mut u8, block: Block) -> Sent {
+unsafe fn chansend(h: &Hchan, place: *const (), src: *mut u8, block: Block) -> Sent {
     let mut limit = Limit::new(block);
     loop {
         let mut wakes = WakeList::new();
@@ -119,7 +124,7 @@ unsafe fn chansend(h: &Hchan, src: *mut u8, block: Block) -> Sent {
             return sent.unwrap_or(Sent::Full);
         };
         // SAFETY: the lock is held; src stays, for we wait.
-        match unsafe { h.wait_on(&h.sendq, src, WaitReason::ChanSend, deadline, false) } {
+        match unsafe { h.wait_on(&h.sendq, src, place, WaitReason::ChanSend, deadline, false) } {
             Some(Wake::Done) => return Sent::Done,
             Some(Wake::Closed) => return Sent::Closed,
             Some(Wake::Waiting | Wake::Again) => h.lock(),

@@ -48,6 +48,8 @@ pub(crate) struct Sudog {
     /// comes later (`Select`).
     pub(crate) elem: *mut u8,
     wake: Cell<Wake>,
+    /// Where the handle lies by which the waiter waits, where it has said so (`Hchan::wait_on`).
+    pub(crate) place: *const (),
     /// For a sender whose value comes later and whom a receiver on an unbuffered channel has found: that receiver.
     pub(crate) partner: Cell<*const Sudog>,
     next: Cell<*const Sudog>,
@@ -63,6 +65,7 @@ impl Sudog {
             is_select,
             elem,
             wake: Cell::new(Wake::Waiting),
+            place: ptr::null(),
             partner: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
             prev: Cell::new(ptr::null()),

@@ -17,6 +17,7 @@ use crate::m;
 use crate::newproc::{GoExit, spawn_unchecked};
 use crate::procresize::{MAX_PROCS, procresize};
 use crate::sched::{MSTART, SCHED};
+use crate::sync::owners;
 use crate::sys::Regs;
 use crate::{
     allgs, clock, debug, debugger, fatal, hook, procresize, rand, scavenge, schedtrace, schedule, stack, sys,
@@ -285,6 +286,9 @@ fn schedinit(config: &Config) {
         }
         if let Some(ms) = godebug.schedtrace {
             schedtrace::set(ms, godebug.scheddetail);
+        }
+        if godebug.lockcycles {
+            owners::watch(true);
         }
         if let Some(n) = godebug.cpus {
             sys::cpu::set_test_cpus(n);

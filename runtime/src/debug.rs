@@ -1,12 +1,18 @@
 //! What the scheduler is doing, for the person who runs it (Go: `runtime.Stack`, `runtime/metrics`).
 
 use crate::g::{G, Gstatus};
+pub use crate::hogs::Hog;
+pub use crate::latency::SchedLatencies;
+pub use crate::leaks::Leak;
 use crate::m::M;
 use crate::sched::SCHED;
+use crate::sync::owners;
+pub use crate::sync::owners::{LockCycle, LockWait};
 use crate::traceback::Dump;
-use crate::{allgs, freeze, newproc};
+use crate::{allgs, freeze, hogs, leaks, newproc};
 use std::collections::HashSet;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 /// Everything the scheduler does, written down while it runs; [`start`](trace::start) says what a trace shows.
 ///
@@ -67,6 +73,101 @@ pub fn stacks() -> String {
     text.split_off(text.len().min(1)) // without the first empty line
 }
 
+/// The goroutines that nobody can wake any more, though the program goes on, by id. Go 1.26: the `goroutineleak` profile.
+///
+/// Each of them waits on a channel or a `WaitGroup` all of whose handles are with goroutines that wait like it; on the nil
+/// channel; in `select!` on nothing but such; for the end of such a goroutine; or for the lock of one, where
+/// [locks are watched](watch_locks). One that is reported has leaked. Not all that have are reported: a handle in an `Arc`, a
+/// `Box` or a static may be reached by somebody, and one that a goroutine merely has while it waits for something else counts as
+/// one that can be used.
+///
+/// Never parks. O(goroutines), while no goroutine can be resumed.
+///
+/// ```
+/// use gosched_runtime::{debug, sync::WaitGroup};
+/// # unsafe { gosched_runtime::run(|| {
+/// gosched_runtime::Builder::new().name("forgotten".into()).spawn(|| {
+///     let wg = WaitGroup::new();
+///     wg.add(1);
+///     wg.wait(); // and nobody else has it
+/// }).unwrap();
+/// while debug::stats().waiting == 0 {
+///     gosched_runtime::yield_now();
+/// }
+/// let leaks = debug::leaks();
+/// assert_eq!(leaks[0].name(), Some("forgotten"));
+/// assert!(leaks[0].to_string().contains("[sync.WaitGroup.Wait (leaked)]:"));
+/// # }) };
+/// ```
+pub fn leaks() -> Vec<Leak> {
+    leaks::leaks()
+}
+
+/// How long [`assert_no_leaks`] waits for goroutines that still run.
+const SETTLES_WITHIN: Duration = Duration::from_secs(1);
+
+/// Panics where [`leaks`] finds any, and shows them: for the end of a test. Lets the others run first, until all of them
+/// wait or have ended (a second at most: one that goes on for ever has not leaked in this sense).
+///
+/// It looks at the whole process: where tests run beside each other, another one's leak is found as well.
+///
+/// # Panics
+/// Where a goroutine has leaked.
+///
+/// ```
+/// # unsafe { gosched_runtime::run(|| {
+/// gosched_runtime::spawn(|| 1).join().unwrap();
+/// gosched_runtime::debug::assert_no_leaks();
+/// # }) };
+/// ```
+#[track_caller]
+pub fn assert_no_leaks() {
+    let until = Instant::now() + SETTLES_WITHIN;
+    let me = crate::m::getg();
+    let runs = |g: &G| matches!(g.status(), Gstatus::Runnable | Gstatus::Running);
+    loop {
+        let mut busy = false;
+        allgs::for_each(|g| busy |= runs(g) && !me.is_some_and(|me| ptr::eq(me, g)));
+        if !busy || Instant::now() >= until {
+            break;
+        }
+        newproc::yield_now();
+    }
+    let leaks = leaks();
+    let all: Vec<String> = leaks.iter().map(Leak::to_string).collect();
+    assert!(leaks.is_empty(), "goroutines have leaked: {}\n\n{}", leaks.len(), all.join("\n"));
+}
+
+/// Begins to watch locks, or stops: which goroutine has which [`Mutex`](crate::sync::Mutex), and who waits for it. Where a
+/// goroutine is about to wait for a lock whose owner waits, perhaps through others, for one of its own, that is reported on
+/// stderr there and then, and kept for [`lock_cycles`]. `GODEBUG=lockcycles=1` does the same from the start.
+///
+/// A lock is held to be with the goroutine that took it: where guards are sent to others, a report may be wrong. Watched
+/// locks cost some 100 ns each, and all of them meet at one lock; those that nobody watches cost nothing. Locks taken before
+/// it begins have no owner. Never parks.
+///
+/// ```
+/// use gosched_runtime::debug;
+/// debug::watch_locks(true);
+/// assert!(debug::lock_cycles().is_empty());
+/// debug::watch_locks(false);
+/// ```
+pub fn watch_locks(on: bool) {
+    owners::watch(on);
+}
+
+/// The rings of goroutines waiting for each other's locks that have closed while [locks were watched](watch_locks), the
+/// first 100. Never parks.
+///
+/// ```
+/// for cycle in gosched_runtime::debug::lock_cycles() {
+///     println!("{cycle}"); // goroutine 18 "a" waits at … for the lock that goroutine 19 "b" took at …
+/// }
+/// ```
+pub fn lock_cycles() -> Vec<LockCycle> {
+    owners::rings()
+}
+
 /// Numbers about the scheduler; see [`stats`].
 ///
 /// ```
@@ -109,6 +210,12 @@ pub struct Stats {
     pub steals: u64,
     /// Ps handed from one thread to another so far.
     pub handoffs: u64,
+    /// Ps taken so far from goroutines that ran for longer than a time slice while others waited.
+    pub retakes: u64,
+    /// The last of those goroutines, 16 at most, the oldest first.
+    pub hogs: Vec<Hog>,
+    /// How long goroutines have waited from when they could run until they did: one in 32.
+    pub latencies: SchedLatencies,
 }
 
 /// Numbers about the scheduler. Each is read by itself, while everything goes on: they fit together only nearly.
@@ -141,8 +248,10 @@ pub fn stats() -> Stats {
         s.timers += p.timers.len();
         s.switches += u64::from(p.switches());
         s.steals += u64::from(p.steals.load(std::sync::atomic::Ordering::Relaxed));
+        p.latencies.add_to(&mut s.latencies);
     }
     s.local_runqs.truncate(s.procs);
+    (s.retakes, s.hogs) = hogs::retakes();
     s.handoffs = SCHED.handoffs.load(std::sync::atomic::Ordering::Relaxed);
     s
 }

@@ -1,4 +1,5 @@
-//! The end of the process, with Go's words: what happened on a line of its own, then `fatal error: …`, status 2.
+//! The end of the process, with Go's words: what happened on a line of its own, then `fatal error: …`, status 2. And what
+//! is said without an end.
 
 use std::fmt::Arguments;
 use std::io::Write;
@@ -9,6 +10,11 @@ pub(crate) fn fatal_with(what: Arguments<'_>, why: &str) -> ! {
     let _ = writeln!(err, "{what}\nfatal error: {why}");
     let _ = err.flush();
     std::process::exit(2)
+}
+
+/// Prints a line, and goes on.
+pub(crate) fn warn(what: Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{what}");
 }
 
 /// Ends the process for want of a thread: there are `have` already.

@@ -21,6 +21,8 @@ pub(crate) struct Godebug {
     pub(crate) schedtrace: Option<u64>,
     /// More than a line.
     pub(crate) scheddetail: bool,
+    /// Rings of goroutines that wait for each other's locks are told of.
+    pub(crate) lockcycles: bool,
     /// So many CPUs.
     pub(crate) cpus: Option<usize>,
     /// Where the cgroup's files are looked for.
@@ -46,6 +48,7 @@ impl Godebug {
             scavenge: number("scavenge", DAY_MS).and_then(|n| u32::try_from(n).ok()),
             schedtrace: number("schedtrace", DAY_MS),
             scheddetail: number("scheddetail", 1) == Some(1),
+            lockcycles: number("lockcycles", 1) == Some(1),
             cpus: number("cpus", u64::MAX).and_then(|n| usize::try_from(n).ok()),
             cgrouproot: word("cgrouproot").map(str::to_string),
         }
@@ -72,6 +75,7 @@ mod tests {
             "scavenge",
             "schedtrace",
             "scheddetail",
+            "lockcycles",
             "cpus",
             "cgrouproot",
             "",
@@ -115,6 +119,7 @@ mod tests {
                 "stackguard=mprotect".to_string(),
                 format!("schedtrace={trace}"),
                 format!("scheddetail={}", u8::from(detail)),
+                format!("lockcycles={}", u8::from(!detail)),
                 format!("cpus={cpus}"),
                 "cgrouproot=/a/b=c".to_string(),
                 "seed=1".to_string(),
@@ -127,6 +132,7 @@ mod tests {
                 scavenge: None,
                 schedtrace: Some(trace),
                 scheddetail: detail,
+                lockcycles: !detail,
                 cpus: Some(cpus as usize),
                 cgrouproot: Some("/a/b=c".to_string()),
             });

@@ -26,8 +26,9 @@ pub(crate) struct Hooks {
     pub(crate) unwinding: fn(),
 }
 
-/// Explorations in progress.
-static EXPLORATIONS: AtomicU32 = AtomicU32::new(0);
+/// Explorations in progress, and whether locks are watched (sync/owners.rs): one word, so that a lock asks one.
+static HOOKED: AtomicU32 = AtomicU32::new(0);
+const WATCHING: u32 = 1 << 31;
 static HOOKS: OnceLock<Hooks> = OnceLock::new();
 
 /// Counts an exploration as in progress until dropped.
@@ -36,14 +37,14 @@ pub(crate) struct Counted(());
 impl Counted {
     pub(crate) fn new(hooks: Hooks) -> Counted {
         HOOKS.get_or_init(|| hooks);
-        EXPLORATIONS.fetch_add(1, Ordering::Relaxed);
+        HOOKED.fetch_add(1, Ordering::Relaxed);
         Counted(())
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        EXPLORATIONS.fetch_sub(1, Ordering::Relaxed);
+        HOOKED.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -51,7 +52,27 @@ impl Drop for Counted {
 /// counted it; nobody else needs to know.)
 #[inline(always)]
 pub(crate) fn exploring() -> bool {
-    EXPLORATIONS.load(Ordering::Relaxed) != 0
+    HOOKED.load(Ordering::Relaxed) & !WATCHING != 0
+}
+
+/// Whether a lock has anything to say to anybody: an exploration is in progress, or locks are watched.
+#[inline(always)]
+pub(crate) fn hooked() -> bool {
+    HOOKED.load(Ordering::Relaxed) != 0
+}
+
+/// Whether locks are watched.
+#[inline]
+pub(crate) fn watching() -> bool {
+    HOOKED.load(Ordering::Relaxed) & WATCHING != 0
+}
+
+/// Relaxed: who has what lock is written down under a lock of its own, and nothing rests on when that begins.
+pub(crate) fn watch(on: bool) {
+    match on {
+        true => HOOKED.fetch_or(WATCHING, Ordering::Relaxed),
+        false => HOOKED.fetch_and(!WATCHING, Ordering::Relaxed),
+    };
 }
 
 /// The caller is about to do `what` with the thing at `on`, and holds no lock of the project's own: in an exploration,

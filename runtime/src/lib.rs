@@ -15,11 +15,13 @@
 //!   stackpool    stacks that no P has
 //!   stack        stacks: alloc, free, caches             coro         resume and suspend
 //!   waiter       goroutine or thread, and its ticket     thread       plain threads as waiters
+//!   awaits       what a wait can be ended by
 //!   hook         what is otherwise in an exploration
 //!   glist        lists of G                              locals       a goroutine's own values
 //!   g            G, its states, its orders               allgs        where Gs live
 //!   runq         the local run queue                     timer        the timer heap
 //!   traceback    what a goroutine is doing, in words
+//!   latency      from runnable to running, counted        hogs         who has run for too long
 //!   p            P and its caches                        trace/ring   what an M has seen, until it is fetched
 //!   m            M, getg, the way into the runtime       trace/point  what the scheduler says while one listens
 //!   handshake    how a P is taken away                   spinning     who wakes whom: the essay
@@ -39,6 +41,7 @@
 //!   scope        goroutines that borrow                  sysmon       the watchman
 //!   trace/json   tracks and events, as text              trace/story  records become slices and arrows
 //!   trace        start, stop, and the thread that writes  trace/recorder  its last moments
+//!   leaks        goroutines that nobody can wake
 //!   debug        stacks and numbers                      schedtrace   a line now and then
 //!   snapshot     where everything is just now            debugger     a map of the memory for gdb
 //!   boot         run, Config, procresize
@@ -56,6 +59,7 @@
 mod after_func;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod allgs;
+mod awaits;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod boot;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
@@ -84,9 +88,15 @@ mod godebug;
 #[cfg(not(gosched_shuttle))]
 mod handshake;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod hogs;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod hook;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod idle;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod latency;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+mod leaks;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod local;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]

@@ -16,6 +16,7 @@ use crate::m;
 use crate::p::P;
 use crate::packet::Packet;
 pub(crate) use crate::packet::discard;
+use crate::park::{self, Awaited, Awaits};
 use crate::sched::SCHED;
 use crate::trace::point as trace;
 use crate::wake::ready_on;
@@ -154,7 +155,7 @@ pub(crate) unsafe fn newproc_on<F: FnOnce() + Send>(
     };
     // SAFETY: a dead G that we took out of a free list.
     unsafe { g.init(goid, parent, site, extra, move || base(g, f)) };
-    g.set_status(crate::g::Gstatus::Runnable);
+    g.set_runnable();
     trace::go(g, goid);
     ready_on(p, g);
     goid
@@ -289,8 +290,19 @@ impl<T> JoinHandle<T> {
     /// # }) };
     /// ```
     pub fn join(self) -> std::thread::Result<T> {
+        /// What a joiner waits for.
+        unsafe fn end(of: *const (), f: &mut dyn FnMut(Awaited)) {
+            // SAFETY: the id in the handle of the joiner, who is parked.
+            f(Awaited::Goroutine(unsafe { *of.cast::<GoroutineId>() }.0));
+        }
         point("join", ptr::null());
-        self.packet.wait();
+        if !self.packet.is_done() {
+            let (me, awaits) = (park::current(), Awaits::new(end, (&raw const self.id).cast()));
+            // SAFETY: record and id are on this stack until the wait is over.
+            unsafe { me.set_awaits(&awaits) };
+            self.packet.wait();
+            me.awaits_nothing();
+        }
         self.packet.take()
     }
 

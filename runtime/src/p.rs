@@ -12,6 +12,7 @@
 
 use crate::g::G;
 use crate::glist::GQueue;
+use crate::latency::Latencies;
 use crate::readers::Slots;
 use crate::runq::RunQ;
 use crate::stack::StackCache;
@@ -72,6 +73,7 @@ pub(crate) struct P {
     pub(crate) steals: AtomicU32,
     /// Locks that are read under by goroutines that run, or ran, here.
     pub(crate) readers: Slots,
+    pub(crate) latencies: Latencies,
     local: UnsafeCell<PLocal>,
 }
 
@@ -98,6 +100,7 @@ impl P {
             gcount: AtomicI64::new(0),
             steals: AtomicU32::new(0),
             readers: Slots::new(),
+            latencies: Latencies::new(),
             local: UnsafeCell::new(PLocal {
                 gfree: GQueue::new(),
                 stacks: StackCache::new(),

@@ -24,6 +24,7 @@
 //!
 //! A waiter is a goroutine or a plain thread; the protocol is the same, a thread merely blocks where a goroutine parks.
 
+pub use crate::awaits::{Awaited, Awaits, EachAwaited};
 pub use crate::g::Commit;
 use crate::g::{G, Order};
 pub use crate::hook::{now, point};

@@ -59,6 +59,9 @@ fn schedule(m: &'static M) -> bool {
         p.tick();
     }
     p.switched();
+    if let Some(ns) = g.runnable_for() {
+        p.latencies.record(ns);
+    }
     execute(m, g);
     true
 }
@@ -96,7 +99,7 @@ fn execute(m: &'static M, g: &'static G) {
             Left::Suspended(Order::Yield) => {
                 trace::park(g);
                 m.set_curg(None);
-                g.set_status(Gstatus::Runnable);
+                g.set_runnable();
                 SCHED.lock().globrunqput(g);
                 if m.p().is_none() {
                     wake::wakep();

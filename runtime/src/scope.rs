@@ -4,6 +4,7 @@
 //! of those still running is a WaitGroup: each goroutine counts itself down as its very last step, after its result and
 //! everything it captured have been handed over or dropped.
 
+use crate::m::getg;
 use crate::newproc::{GoroutineId, JoinHandle, spawn_unchecked};
 use crate::sync::WaitGroup;
 use std::fmt;
@@ -74,8 +75,11 @@ where
         scope: PhantomData,
         env: PhantomData,
     };
+    let g = getg();
+    g.inspect(|g| g.lend());
     let r = catch_unwind(AssertUnwindSafe(|| f(&s)));
     s.running.wait();
+    g.inspect(|g| g.lend_no_more());
     match r {
         Err(payload) => resume_unwind(payload),
         // Acquire is not needed: WaitGroup's wait orders us after every goroutine's end.

@@ -121,7 +121,7 @@ pub(crate) fn yield_on_thread_slow(g: &'static G) {
     }
     unsafe fn commit(w: crate::waiter::Waiter, _: *mut ()) -> bool {
         let g = G::of_waiter(w);
-        g.set_status(Gstatus::Runnable);
+        g.set_runnable();
         SCHED.lock().globrunqput(g);
         wake::wakep();
         true

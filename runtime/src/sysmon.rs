@@ -22,6 +22,8 @@
 //! only foreign threads keep the process from a deadlock it watches for their end (checkdead.rs).
 
 use crate::clock::{self, nanotime};
+use crate::g::G;
+use crate::hogs::{self, Hog};
 use crate::idle;
 use crate::m::M;
 use crate::netpoll::{self, PollWait, ReadyList};
@@ -64,6 +66,8 @@ struct Seen {
     when: u64,
     /// In `syscall(f)` in the round before.
     syscall: bool,
+    /// Whoever wants to hear of hogs has been told of this one.
+    told: bool,
     /// Where its ring stood; `None` where nobody stood in it.
     ring: Option<u32>,
     /// When the ring was first seen there.
@@ -87,6 +91,7 @@ impl Seen {
 pub(crate) fn sysmon() {
     let _never_dropped = crate::fatal::FatalOnUnwind;
     let mut seen: Vec<Seen> = Vec::new();
+    let mut followed = Followed::default();
     let mut idle_rounds = 0; // rounds that found nothing to do
     let mut quiet_rounds = 0; // rounds with every P idle
     let mut delay = MIN_SLEEP;
@@ -103,7 +108,7 @@ pub(crate) fn sysmon() {
         };
         std::thread::sleep(delay);
         quiet_rounds = if all_idle { quiet_rounds + 1 } else { 0 };
-        if quiet_rounds > IDLE_ROUNDS && schedtrace::every().is_none() {
+        if quiet_rounds > IDLE_ROUNDS && schedtrace::every().is_none() && followed.0.is_empty() {
             let until = scavenge::has_surplus().then(|| Instant::now() + scavenge::interval());
             if sleep_while_idle(until) {
                 quiet_rounds = 0;
@@ -130,7 +135,8 @@ pub(crate) fn sysmon() {
         }
         let polled = poll_if_nobody_did(now);
         see_to_late_timers(now);
-        let took = retake(now, &mut seen);
+        followed.look(now);
+        let took = retake(now, &mut seen, &mut followed);
         idle_rounds = if polled || took { 0 } else { idle_rounds + 1 };
     }
 }
@@ -198,7 +204,7 @@ fn see_to_late_timers(now: u64) {
 }
 
 /// Takes Ps from those who have them for too long. True if one was taken.
-fn retake(now: u64, seen: &mut Vec<Seen>) -> bool {
+fn retake(now: u64, seen: &mut Vec<Seen>, followed: &mut Followed) -> bool {
     let all = SCHED.allp();
     seen.resize(all.len(), Seen::default());
     let mut took = false;
@@ -218,7 +224,7 @@ fn retake(now: u64, seen: &mut Vec<Seen>) -> bool {
             if over || new_slice {
                 s.slice_since = now;
             }
-            *s = Seen { schedtick, switches, when: now, syscall: false, ..*s };
+            *s = Seen { schedtick, switches, when: now, syscall: false, told: false, ..*s };
             continue;
         }
         let Some(m) = M::of_raw(p.m_raw()) else { continue };
@@ -227,12 +233,61 @@ fn retake(now: u64, seen: &mut Vec<Seen>) -> bool {
         let due = long || (in_syscall && s.syscall);
         s.syscall = in_syscall;
         let wanted = slice_ns() != FORCE_PREEMPT_NS || somebody_waits(p, now, long);
+        let hog = m.curg().filter(|_| !in_syscall);
+        if let Some(g) = hog {
+            followed.see(g, s.when, now, &mut s.told);
+        }
         if due && wanted && retake_p(p, m) {
+            if let Some(g) = hog.filter(|_| long) {
+                hogs::retaken(Hog::new(g, now - s.when));
+                followed.follow(m, g, s.when, s.told);
+            }
             s.when = 0;
             took = true;
         }
     }
     took
+}
+
+/// Goroutines that have lost their P and run on, while somebody wants to hear of hogs (hogs.rs).
+#[derive(Default)]
+struct Followed(Vec<Follow>);
+
+struct Follow {
+    m: &'static M,
+    goid: u64,
+    since: u64,
+    told: bool,
+}
+
+impl Followed {
+    /// `g` has run since `since`: that may be too long.
+    fn see(&self, g: &G, since: u64, now: u64, told: &mut bool) {
+        if !*told && hogs::threshold().is_some_and(|ns| now - since >= ns) {
+            *told = true;
+            hogs::tell(Hog::new(g, now - since));
+        }
+    }
+
+    fn follow(&mut self, m: &'static M, g: &G, since: u64, told: bool) {
+        if hogs::threshold().is_some() && !told {
+            self.0.push(Follow { m, goid: g.goid(), since, told });
+        }
+    }
+
+    /// Looks after those who had no P in the round before. To park it must leave its M, which gets a P for its next one.
+    fn look(&mut self, now: u64) {
+        let mut all = std::mem::take(&mut self.0);
+        all.retain_mut(|f| {
+            let runs = f.m.curg().filter(|g| g.goid() == f.goid && f.m.p().is_none() && !f.m.quiet());
+            let Some(g) = runs.filter(|_| hogs::threshold().is_some()) else { return false };
+            if !g.in_syscall.load(Ordering::Relaxed) {
+                self.see(g, f.since, now, &mut f.told);
+            }
+            !f.told
+        });
+        self.0 = all;
+    }
 }
 
 /// Whether taking this P would help anybody. A P without work is left to its M as long as other Ps are idle.

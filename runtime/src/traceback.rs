@@ -250,6 +250,11 @@ impl Symbols {
         Symbols { all, known: HashMap::new() }
     }
 
+    /// With the frames that are left out for people.
+    pub(crate) fn all() -> Symbols {
+        Symbols { all: true, known: HashMap::new() }
+    }
+
     /// Writes the frames at `pc`: one, or several where functions were inlined.
     pub(crate) fn write(&mut self, out: &mut dyn Write, pc: usize) -> fmt::Result {
         let all = self.all;
@@ -302,7 +307,7 @@ impl Symbols {
     }
 }
 
-fn header(out: &mut dyn Write, goid: u64, name: Option<&str>, doing: &str) -> fmt::Result {
+pub(crate) fn header(out: &mut dyn Write, goid: u64, name: Option<&str>, doing: &str) -> fmt::Result {
     write!(out, "goroutine {goid}")?;
     if let Some(name) = name {
         write!(out, " \"{name}\"")?;
@@ -310,7 +315,11 @@ fn header(out: &mut dyn Write, goid: u64, name: Option<&str>, doing: &str) -> fm
     writeln!(out, " [{doing}]:")
 }
 
-fn creator(out: &mut dyn Write, site: Option<&std::panic::Location<'_>>, parent: Option<u64>) -> fmt::Result {
+pub(crate) fn creator(
+    out: &mut dyn Write,
+    site: Option<&std::panic::Location<'_>>,
+    parent: Option<u64>,
+) -> fmt::Result {
     let Some(site) = site else { return Ok(()) };
     out.write_str("created ")?;
     if let Some(parent) = parent {

@@ -25,7 +25,7 @@
 use crate::loom::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::loom::sound;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicU8, AtomicU32};
 
 /// What a waiter is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +48,10 @@ pub(crate) struct WaiterHead {
     param: AtomicPtr<()>,
     /// Written when nobody waits by it.
     kind: AtomicU8,
+    /// Of a goroutine: counts how often it has become runnable (latency.rs). Written by whoever makes it so.
+    pub(crate) turns: AtomicU8,
+    /// Where the waiter has written what it waits for, or 0 (awaits.rs). Written by the waiter.
+    pub(crate) awaits: AtomicU32,
 }
 
 impl WaiterHead {
@@ -57,6 +61,8 @@ impl WaiterHead {
             ticket: AtomicU64::new(nanos.wrapping_mul(8) | 1),
             param: AtomicPtr::new(std::ptr::null_mut()),
             kind: AtomicU8::new(kind as u8),
+            turns: AtomicU8::new(0),
+            awaits: AtomicU32::new(0),
         }
     }
 

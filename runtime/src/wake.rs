@@ -10,7 +10,7 @@
 //! Whether somebody must be woken for new work is decided in spinning.rs.
 
 use crate::checkdead::{Going, checkdead};
-use crate::g::{G, Gstatus};
+use crate::g::G;
 use crate::glist::GQueue;
 use crate::hook;
 use crate::idle::{acquirep, enter_with_p, mget, mput, pidleget, pidleput};
@@ -46,7 +46,7 @@ pub(crate) unsafe fn ready_waiter(w: Waiter) {
 /// Makes a goroutine that the caller owns runnable: it runs next on this P, or when a P gets to the global queue.
 #[inline]
 pub(crate) fn ready(gp: &'static G) {
-    gp.set_status(Gstatus::Runnable);
+    gp.set_runnable();
     match m::getg() {
         Some(me) => {
             let m = enter_with_p(me);

@@ -378,3 +378,60 @@ fn two_who_start_and_stop_at_once_do_not_meet() {
         assert_eq!(started.load(Ordering::Relaxed), stopped.load(Ordering::Relaxed) + left);
     });
 }
+
+#[test]
+fn a_hog_over_the_threshold_is_recorded_while_it_runs() {
+    let _one = alone();
+    /// A file to be, that says when it is whole.
+    struct Dump(Bytes, Arc<AtomicBool>);
+    impl Write for Dump {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.0.write(buf)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            self.1.store(true, Ordering::Release);
+            Ok(())
+        }
+    }
+    run(|| {
+        until(|| num_goroutine() == 1);
+        let mut recorder = FlightRecorder::start(Duration::from_secs(10), 64 << 20).unwrap();
+        let (bytes, written) = (Bytes::default(), Arc::new(AtomicBool::new(false)));
+        let (to, whole, hogs) = (bytes.clone(), written.clone(), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let seen = hogs.clone();
+        recorder
+            .dump_on_hog(Duration::from_millis(30), move |hog| {
+                seen.lock().unwrap().push(hog.clone());
+                Ok(Dump(to.clone(), whole.clone()))
+            })
+            .unwrap();
+        let before = Builder::new().name("before the hog".into());
+        before.spawn(|| ()).unwrap().join().unwrap();
+        let hog = spawn(move || {
+            // It is the dump that ends it.
+            let late = Instant::now() + Duration::from_secs(30);
+            while !written.load(Ordering::Acquire) {
+                assert!(Instant::now() < late, "nobody has noticed");
+                std::hint::spin_loop();
+            }
+            gosched_runtime::goid().unwrap()
+        });
+        let id = hog.join().unwrap();
+        drop(recorder);
+        let hogs = hogs.lock().unwrap();
+        let found = hogs.iter().find(|h| h.id == id).unwrap_or_else(|| panic!("{id}: {hogs:?}"));
+        assert!(found.ran >= Duration::from_millis(30), "{found:?}");
+        assert!(found.started_at.unwrap().file().ends_with("trace.rs"));
+        let text = std::mem::take(&mut *bytes.0.lock().unwrap());
+        // The first of them: it may have been told of others since.
+        let all: serde_json::Value =
+            serde_json::Deserializer::from_slice(&text).into_iter().next().unwrap().unwrap();
+        let named = |e: &serde_json::Value| {
+            e["cat"] == "run" && e["name"].as_str().unwrap().contains(" before the hog")
+        };
+        assert!(all["traceEvents"].as_array().unwrap().iter().any(named), "what came before is in it");
+        // It is over with the recorder: another one can be asked for the same.
+        let mut next = FlightRecorder::start(Duration::from_secs(1), 1 << 20).unwrap();
+        next.dump_on_hog(Duration::from_secs(3600), |_| Ok(io::sink())).unwrap();
+    });
+}

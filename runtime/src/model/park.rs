@@ -8,6 +8,7 @@ use crate::waiter::{WaiterHead, WaiterKind};
 use std::ptr::NonNull;
 use std::time::Instant;
 
+pub use crate::awaits::{Awaited, Awaits, EachAwaited};
 pub use crate::hook::{now, point};
 use crate::readers::Slots;
 pub use crate::reason::WaitReason;

@@ -21,6 +21,11 @@ mod condvar;
 mod mutex;
 mod once;
 mod once_lock;
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
+pub(crate) mod owners;
+#[cfg(any(gosched_loom, gosched_shuttle))]
+#[path = "../model/owners.rs"]
+mod owners;
 mod queue;
 mod rwlock;
 mod semaphore;

@@ -31,6 +31,8 @@
 //! Who holds the lock sees all that was done under it before: every way in is an Acquire operation on the word, the way
 //! out a Release, and what changes the word between them is read-modify-write, which hands the Release on.
 
+use super::owners;
+use crate::hook::{hooked, watching};
 use crate::loom::atomic::{AtomicU32, Ordering};
 use crate::loom::sound;
 use crate::park::{WaitReason, now, point};
@@ -39,7 +41,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::hint::spin_loop;
 use std::ops::{Deref, DerefMut};
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 const LOCKED: u32 = 1;
@@ -161,6 +163,44 @@ impl RawMutex {
         if self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.lock_slow(reason);
         }
+    }
+
+    /// `lock` of the mutex at `on`, where somebody listens.
+    #[cold]
+    fn lock_hooked(&self, on: *const (), site: &'static Location<'static>) {
+        point("Mutex lock", on);
+        if !watching() {
+            self.lock(WaitReason::SyncMutexLock);
+        } else if self.try_lock() {
+            owners::taken(self.address(), site);
+        } else {
+            owners::wait(self.address(), site, || self.lock(WaitReason::SyncMutexLock));
+        }
+    }
+
+    /// As `lock_hooked`.
+    #[cold]
+    fn try_lock_hooked(&self, on: *const (), site: &'static Location<'static>) -> bool {
+        point("Mutex try_lock", on);
+        let got = self.try_lock();
+        if got && watching() {
+            owners::taken(self.address(), site);
+        }
+        got
+    }
+
+    /// Before an unlock, where somebody listens.
+    #[cold]
+    fn unlock_hooked(&self, on: *const ()) {
+        point("Mutex unlock", on);
+        if watching() {
+            owners::given(self.address());
+        }
+    }
+
+    /// By which owners.rs knows it.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     #[inline]
@@ -324,9 +364,12 @@ impl<T: ?Sized> Mutex<T> {
     /// assert_eq!(*m.lock(), [1, 2]);
     /// ```
     #[inline]
+    #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        point("Mutex lock", std::ptr::from_ref(self).cast());
-        self.raw.lock(WaitReason::SyncMutexLock);
+        match hooked() {
+            false => self.raw.lock(WaitReason::SyncMutexLock),
+            true => self.raw.lock_hooked(std::ptr::from_ref(self).cast(), Location::caller()),
+        }
         MutexGuard { lock: self }
     }
 
@@ -340,9 +383,13 @@ impl<T: ?Sized> Mutex<T> {
     /// assert!(m.try_lock().is_some());
     /// ```
     #[inline]
+    #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        point("Mutex try_lock", std::ptr::from_ref(self).cast());
-        self.raw.try_lock().then(|| MutexGuard { lock: self })
+        let got = match hooked() {
+            false => self.raw.try_lock(),
+            true => self.raw.try_lock_hooked(std::ptr::from_ref(self).cast(), Location::caller()),
+        };
+        got.then(|| MutexGuard { lock: self })
     }
 
     /// The value, without locking: the `&mut` proves that nobody else is here. Never parks.
@@ -410,11 +457,17 @@ impl<T: ?Sized> MutexGuard<'_, T> {
     /// # Safety
     /// `f` does not unwind.
     pub(super) unsafe fn unlocked<R>(guard: &mut Self, f: impl FnOnce() -> R) -> R {
+        let raw = &guard.lock.raw;
+        // It is taken again at the place where it was taken before.
+        let site = if watching() { owners::given(raw.address()) } else { None };
         // SAFETY: the guard owns the lock; nobody gets at the T through the guard, which is borrowed, before it owns
         // the lock again.
-        unsafe { guard.lock.raw.unlock() };
+        unsafe { raw.unlock() };
         let r = f();
-        guard.lock.raw.lock(WaitReason::SyncMutexLock);
+        match site {
+            Some(site) => owners::wait(raw.address(), site, || raw.lock(WaitReason::SyncMutexLock)),
+            None => raw.lock(WaitReason::SyncMutexLock),
+        }
         r
     }
 }
@@ -440,7 +493,9 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        point("Mutex unlock", std::ptr::from_ref(self.lock).cast());
+        if hooked() {
+            self.lock.raw.unlock_hooked(std::ptr::from_ref(self.lock).cast());
+        }
         // SAFETY: the guard owns the lock, and gives it up once.
         unsafe { self.lock.raw.unlock() }
     }

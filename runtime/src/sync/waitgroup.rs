@@ -14,7 +14,7 @@
 //! does not happen before the `wait`.
 
 use crate::loom::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::park::{WaitReason, point};
+use crate::park::{Awaited, Awaits, WaitReason, current, point};
 use crate::sema::{semacquire, semrelease};
 use std::fmt;
 use std::sync::Arc;
@@ -70,6 +70,17 @@ struct Inner {
     state: AtomicU64,
     /// Where the waiters sleep.
     sema: AtomicU32,
+}
+
+/// What a waiter waits for: whoever has a handle can count down.
+///
+/// # Safety
+/// `of` is the `inner` of the handle that the parked waiter has borrowed.
+unsafe fn handles(of: *const (), f: &mut dyn FnMut(Awaited)) {
+    // SAFETY: the caller's promise.
+    let inner = unsafe { &*of.cast::<Arc<Inner>>() };
+    let what = Arc::as_ptr(inner).cast();
+    f(Awaited::Handle { what, handles: Arc::strong_count(inner), place: of });
 }
 
 /// Waits for a set of goroutines or threads to finish. Go: `sync.WaitGroup`.
@@ -197,7 +208,11 @@ impl WaitGroup {
             match state.compare_exchange_weak(old.0, old.joined().0, Ordering::Relaxed, Ordering::Acquire) {
                 Err(now) => old = State(now),
                 Ok(_) => {
+                    let (me, awaits) = (current(), Awaits::new(handles, (&raw const self.inner).cast()));
+                    // SAFETY: the record is on this stack until the wait is over, and the handle is borrowed.
+                    unsafe { me.set_awaits(&awaits) };
                     semacquire(sema, false, WaitReason::SyncWaitGroupWait);
+                    me.awaits_nothing();
                     let now = State(state.load(Ordering::Acquire));
                     assert!(
                         now == State::ZERO,

@@ -8,10 +8,13 @@
 //!                          names of tracks: kept
 //!   write_to ──► head, names, what is in the queue, foot: a whole trace
 //! ```
+//! `dump_on_hog` has a thread that waits until sysmon has seen a hog (hogs.rs), and writes then.
+//!
 //! A piece is what the thread has written at a time, whole events. One that an arrow or a slice would have begun in has
 //! perhaps gone: viewers show an end without a beginning as nothing.
 
 use super::CHUNK;
+use crate::hogs::{Hog, Listener};
 use crate::syscall::syscall;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -79,6 +82,15 @@ impl Shared {
         self.more.notify_all();
     }
 
+    /// Blocks the thread until what has happened by now has come.
+    fn wait(&self) {
+        let until = Instant::now() + LATE;
+        let mut kept = self.kept.lock();
+        // The round that is under way may have read a ring before it was written; the one after it has not.
+        let wanted = kept.rounds + 2;
+        while kept.rounds < wanted && !self.more.wait_until(&mut kept, until).timed_out() {}
+    }
+
     fn trace(&self) -> Vec<u8> {
         let kept = self.kept.lock();
         let mut out = b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n".to_vec();
@@ -129,6 +141,7 @@ impl Write for Recording {
 pub struct FlightRecorder {
     shared: Arc<Shared>,
     session: u32,
+    on_hog: Option<Listener>,
 }
 
 impl FlightRecorder {
@@ -149,7 +162,7 @@ impl FlightRecorder {
         let kept = Kept { names: Vec::new(), pieces: VecDeque::new(), bytes: 0, rounds: 0 };
         let shared = Arc::new(Shared { kept: Mutex::new(kept), more: Condvar::new(), min_age, max_bytes });
         let session = super::start_session(Recording(shared.clone()))?;
-        Ok(FlightRecorder { shared, session })
+        Ok(FlightRecorder { shared, session, on_hog: None })
     }
 
     /// Writes what is kept: a whole trace, for <https://ui.perfetto.dev>. Runs that have not ended are not in it. Goes on
@@ -166,20 +179,57 @@ impl FlightRecorder {
     /// recorder.write_to(std::io::sink()).unwrap();
     /// ```
     pub fn write_to(&self, mut writer: impl Write) -> io::Result<()> {
-        syscall(|| {
-            let until = Instant::now() + LATE;
-            let mut kept = self.shared.kept.lock();
-            // The round that is under way may have read a ring before it was written; the one after it has not.
-            let wanted = kept.rounds + 2;
-            while kept.rounds < wanted && !self.shared.more.wait_until(&mut kept, until).timed_out() {}
-        });
+        syscall(|| self.shared.wait());
         writer.write_all(&self.shared.trace())?;
         writer.flush()
+    }
+
+    /// From now on writes what is kept whenever a goroutine has run for longer than `threshold` without parking, in a call
+    /// that is not announced by [`syscall`](crate::syscall()): for each of them once, into the writer that `open` gives for
+    /// it. In place of what was asked for before. Never parks.
+    ///
+    /// sysmon sees who runs, every 10 ms or more often; a thread of the recorder's own calls `open` and writes. What is seen
+    /// while that is busy is left out, but for the last one. Where `open` or its writer fails nothing is written, and the
+    /// next hog is waited for.
+    ///
+    /// # Errors
+    /// Where there can be no thread.
+    ///
+    /// ```
+    /// # use gosched_runtime::debug::trace::FlightRecorder;
+    /// # use std::time::Duration;
+    /// let mut recorder = FlightRecorder::start(Duration::from_secs(5), 16 << 20).unwrap();
+    /// recorder
+    ///     .dump_on_hog(Duration::from_millis(100), |hog| {
+    ///         std::fs::File::create(std::env::temp_dir().join(format!("hog-{}.json", hog.id)))
+    ///     })
+    ///     .unwrap();
+    /// ```
+    pub fn dump_on_hog<W: Write>(
+        &mut self,
+        threshold: Duration,
+        mut open: impl FnMut(&Hog) -> io::Result<W> + Send + 'static,
+    ) -> io::Result<()> {
+        let (listener, shared) = (Listener::new(threshold), self.shared.clone());
+        let dump = move || {
+            while let Some(hog) = listener.wait() {
+                shared.wait();
+                let _the_next_one_may_work = open(&hog).and_then(|mut writer| {
+                    writer.write_all(&shared.trace())?;
+                    writer.flush()
+                });
+            }
+        };
+        self.on_hog = Some(listener);
+        std::thread::Builder::new().name("gosched-recorder".into()).spawn(dump).map(drop)
     }
 }
 
 impl Drop for FlightRecorder {
     fn drop(&mut self) {
+        if let Some(listener) = self.on_hog {
+            listener.end();
+        }
         // The only error there can be is that somebody else has stopped it; what he may have started since is not ours.
         let _ = super::stop_session(Some(self.session));
     }

@@ -4,11 +4,13 @@
 //! the client is slow, the channel fills, the thread waits, and the trace has gaps; nobody else waits. A client that goes away
 //! is told of through another channel: the thread's write fails, and with it the trace ends.
 
+use crate::families::prometheus;
 use crate::http::{Answer, NoRequest, Refused, Request, TEXT};
+use crate::live::quoted;
 use crate::{http, live};
 use gosched_chan::{Chan, select};
 use gosched_net::TcpStream;
-use gosched_runtime::debug::{Stats, stacks, stats, trace};
+use gosched_runtime::debug::{Hog, Leak, Stats, leaks, stacks, stats, trace};
 use gosched_runtime::spawn;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -46,9 +48,10 @@ fn answer(request: &Request, to: &mut Answer<'_>) -> io::Result<()> {
         "/" => to.send("200 OK", "text/html; charset=utf-8", PAGE.as_bytes()),
         "/debug/events" => live::events(request.head, to),
         "/debug/stacks" => to.send("200 OK", TEXT, stacks().as_bytes()),
+        "/debug/leaks" => to.send("200 OK", TEXT, leaked().as_bytes()),
         "/debug/stats" => to.send("200 OK", "application/json", json(&stats()).as_bytes()),
         "/metrics" => {
-            to.send("200 OK", "text/plain; version=0.0.4; charset=utf-8", metrics(&stats()).as_bytes())
+            to.send("200 OK", "text/plain; version=0.0.4; charset=utf-8", prometheus(&stats()).as_bytes())
         }
         "/debug/trace" => match seconds(&request.query) {
             Ok(how_long) => traced(how_long, request.head, to),
@@ -56,13 +59,13 @@ fn answer(request: &Request, to: &mut Answer<'_>) -> io::Result<()> {
         },
         _ => to.refuse(
             "404 Not Found",
-            "there are /, /debug/stacks, /debug/stats, /debug/trace?seconds=5 and /metrics",
+            "there are /, /debug/stacks, /debug/leaks, /debug/stats, /debug/trace?seconds=5 and /metrics",
         ),
     }
 }
 
 /// The numbers of one kind, by name.
-fn numbers(s: &Stats) -> [(&'static str, u64); 14] {
+fn numbers(s: &Stats) -> [(&'static str, u64); 15] {
     [
         ("goroutines", s.goroutines as u64),
         ("running", s.running as u64),
@@ -78,6 +81,7 @@ fn numbers(s: &Stats) -> [(&'static str, u64); 14] {
         ("switches", s.switches),
         ("steals", s.steals),
         ("handoffs", s.handoffs),
+        ("retakes", s.retakes),
     ]
 }
 
@@ -88,51 +92,25 @@ pub(crate) fn json(s: &Stats) -> String {
         let _ = write!(text, "\"{name}\":{n},");
     }
     let queues: Vec<String> = s.local_runqs.iter().map(usize::to_string).collect();
-    let _ = write!(text, "\"local_runqs\":[{}]}}", queues.join(","));
+    let _ = write!(text, "\"local_runqs\":[{}],", queues.join(","));
+    let hog = |h: &Hog| {
+        let site = h.started_at.map_or(String::new(), |at| format!("{}:{}", at.file(), at.line()));
+        format!("{{\"id\":{},\"site\":{},\"ran_ns\":{}}}", h.id, quoted(&site), h.ran.as_nanos())
+    };
+    let hogs: Vec<String> = s.hogs.iter().map(hog).collect();
+    let _ = write!(text, "\"hogs\":[{}],", hogs.join(","));
+    // Bounds in nanoseconds; the last one, which has none, is null.
+    let bound = |d: Duration| if d == Duration::MAX { "null".into() } else { d.as_nanos().to_string() };
+    let buckets: Vec<String> = s.latencies.buckets().map(|(d, n)| format!("[{},{n}]", bound(d))).collect();
+    let sum = s.latencies.sum().as_nanos();
+    let _ = write!(text, "\"latencies\":{{\"sum_ns\":{sum},\"buckets\":[{}]}}}}", buckets.join(","));
     text
 }
 
-/// Prometheus' text format. A counter's name ends in `_total`, and may go round where one of its parts has 32 bits.
-fn metrics(s: &Stats) -> String {
-    let mut text = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
-        let _ = writeln!(text, "# HELP gosched_{name} {help}\n# TYPE gosched_{name} {kind}");
-        for (labels, n) in samples {
-            let _ = writeln!(text, "gosched_{name}{labels} {n}");
-        }
-    };
-    let one = |n: usize| [(String::new(), n as u64)];
-    let labelled = |label: &str, value: &str, n: usize| (format!("{{{label}=\"{value}\"}}"), n as u64);
-    family(
-        "goroutines",
-        "gauge",
-        "Goroutines alive, by what they do.",
-        &[
-            labelled("state", "running", s.running),
-            labelled("state", "runnable", s.runnable),
-            labelled("state", "waiting", s.waiting),
-        ],
-    );
-    family("procs", "gauge", "GOMAXPROCS.", &one(s.procs));
-    family("idle_procs", "gauge", "Ps without work.", &one(s.idle_procs));
-    family("threads", "gauge", "Threads of the scheduler.", &one(s.threads));
-    family("idle_threads", "gauge", "Threads of the scheduler that sleep.", &one(s.idle_threads));
-    family(
-        "spinning_threads",
-        "gauge",
-        "Threads of the scheduler that look for work.",
-        &one(s.spinning_threads),
-    );
-    family("global_runq_length", "gauge", "Goroutines in the global run queue.", &one(s.global_runq));
-    let queues: Vec<_> =
-        s.local_runqs.iter().enumerate().map(|(p, &n)| labelled("p", &p.to_string(), n)).collect();
-    family("runq_length", "gauge", "Goroutines in the run queue of a P.", &queues);
-    family("timers", "gauge", "Timers in the heaps of the Ps.", &one(s.timers));
-    let counter = |n: u64| [(String::new(), n)];
-    family("switches_total", "counter", "Goroutines put on a processor.", &counter(s.switches));
-    family("steals_total", "counter", "Thefts from the queue of another P.", &counter(s.steals));
-    family("handoffs_total", "counter", "Ps handed from one thread to another.", &counter(s.handoffs));
-    text
+/// The leaked goroutines, as text.
+fn leaked() -> String {
+    let all: Vec<String> = leaks().iter().map(Leak::to_string).collect();
+    if all.is_empty() { "no goroutine is known to have leaked\n".into() } else { all.join("\n") }
 }
 
 /// What `seconds=` says: more than 0; what is too long is cut.

@@ -18,11 +18,22 @@
 //! **Deadlocks.** A goroutine that waits for a connection can go on at any time, so the detector reports nothing while a
 //! server is open, as in Go. `/debug/stacks` shows who waits for whom. After [`Server::close`] it reports again.
 //!
-//! A file uses only those before it in this list: http, live, answers.
+//! With the feature `metrics`, `record_metrics` hands the numbers to the `metrics` crate; with `tracing`, `spans::Registry` keeps
+//! spans with their goroutine.
+//!
+//! A file uses only those before it in this list: families, record, spans, http, live, answers.
 
 mod answers;
+mod families;
 mod http;
 mod live;
+#[cfg(feature = "metrics")]
+mod record;
+#[cfg(feature = "tracing")]
+pub mod spans;
+
+#[cfg(feature = "metrics")]
+pub use record::record_metrics;
 
 use gosched_net::TcpListener;
 use gosched_runtime::Builder;
@@ -88,6 +99,7 @@ impl Server {
 /// | `/` | a page that draws Ps with their queues, Ms and their goroutines as they are now |
 /// | `/debug/events` | what it draws from: server-sent events, ten a second |
 /// | `/debug/stacks` | all goroutines: `gosched::debug::stacks`, as text |
+/// | `/debug/leaks` | those that nobody can wake any more: `gosched::debug::leaks` |
 /// | `/debug/stats` | `gosched::debug::stats`, as JSON |
 /// | `/debug/trace?seconds=5` | a trace of so many seconds, for <https://ui.perfetto.dev>; 1 where nothing is said, 60 at most |
 /// | `/metrics` | the numbers, for Prometheus |

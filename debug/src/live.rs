@@ -33,7 +33,7 @@ fn or_null<T: ToString>(n: Option<T>) -> String {
 }
 
 /// A text in quotes.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

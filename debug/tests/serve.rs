@@ -62,6 +62,12 @@ fn each_path_answers() {
         assert!(stats["goroutines"].as_u64().unwrap() >= 3);
         assert_eq!(stats["local_runqs"].as_array().unwrap().len() as u64, stats["procs"].as_u64().unwrap());
 
+        assert_eq!(stats["latencies"]["buckets"].as_array().unwrap().len(), 32);
+        assert!(stats["hogs"].is_array() && stats["retakes"].is_u64());
+
+        let (head, leaks) = get(addr, "/debug/leaks");
+        assert!(status(&head) == 200 && leaks == "no goroutine is known to have leaked\n", "{head}{leaks}");
+
         let (head, page) = get(addr, "/");
         assert!(status(&head) == 200 && head.contains("text/html"), "{head}");
         assert!(page.contains("/debug/events") && !page.contains("http://") && !page.contains("https://"));
@@ -84,13 +90,31 @@ fn metrics_are_what_prometheus_reads() {
             family = Some(name.to_string());
         } else if !line.starts_with('#') {
             let (name, value) = line.rsplit_once(' ').unwrap();
-            assert_eq!(name.split('{').next(), family.as_deref(), "{line}");
+            let base = name.split('{').next().unwrap();
+            if let Some(of_histogram) = base.strip_prefix("gosched_sched_latencies_seconds_") {
+                assert!(["bucket", "sum", "count"].contains(&of_histogram), "{line}");
+                assert!(value.parse::<f64>().unwrap() >= 0.0, "{line}");
+                continue;
+            }
+            assert_eq!(Some(base), family.as_deref(), "{line}");
             value.parse::<u64>().unwrap();
             samples += 1;
         }
     }
     assert!(samples > 10 && text.contains("gosched_goroutines{state=\"waiting\"} "), "{text}");
     assert!(text.ends_with('\n'));
+    // A histogram: the buckets add up, to what is in the last one.
+    let after = |what: &str| {
+        text.lines().filter_map(|l| l.strip_prefix(what)?.rsplit(' ').next()).collect::<Vec<_>>()
+    };
+    let buckets = after("gosched_sched_latencies_seconds_bucket{le=\"");
+    let counts: Vec<u64> = buckets.iter().map(|n| n.parse().unwrap()).collect();
+    assert!(counts.len() == 32 && counts.is_sorted(), "{counts:?}");
+    assert_eq!(after("gosched_sched_latencies_seconds_count"), [buckets[31]]);
+    assert!(
+        text.contains("_bucket{le=\"0.000001024\"} ") && text.contains("_bucket{le=\"+Inf\"} "),
+        "{text}"
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod chans;
 mod copying;
 mod harness;
 mod http;
+mod naps;
 mod servers;
 mod tasks;
 
@@ -21,12 +22,12 @@ use harness::{Bench, Options};
 use std::time::Duration;
 
 fn main() {
-    let options = Options::from_command_line();
+    let options = Options::from_command_line(&["--syscall"]);
     let config = gosched::Config::new().procs(options.procs);
     // SAFETY: no goroutine of this program borrows from a thread-local, or holds a value tied to a thread, across a call
     // that can park. (The std mutexes that are measured guard an addition; stdout's lock is released before a print
     // returns.)
-    unsafe { config.run(move || workload(&Bench::new(options))) }
+    unsafe { config.run(move || workload(&Bench::new("gosched", options))) }
 }
 
 fn workload(b: &Bench) {
@@ -68,7 +69,7 @@ fn workload(b: &Bench) {
         }
         "echo" => served(60, || servers::echo(&b.options.addr, None)),
         "hog_spin" => served(20, || servers::echo(&b.options.addr, Some(servers::spin))),
-        "hog_block" if b.options.syscall => {
+        "hog_block" if b.options.has("--syscall") => {
             served(20, || servers::echo(&b.options.addr, Some(servers::block_as_syscall)))
         }
         "hog_block" => served(20, || servers::echo(&b.options.addr, Some(servers::block))),

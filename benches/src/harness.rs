@@ -1,4 +1,5 @@
-//! Command line, repetition, the machine's counters, and the lines that are printed.
+//! Command line, repetition, the machine's counters, and the lines that are printed. (The Rust programs of `compare/`
+//! are built with this file, too.)
 
 use std::time::{Duration, Instant};
 
@@ -15,20 +16,25 @@ pub struct Options {
     pub addr: String,
     /// How many goroutines or leaves; for the calibrated workloads, how many rounds, in place of the calibration.
     pub n: Option<u64>,
-    /// The variant of hog_block that tells the scheduler of its calls.
-    pub syscall: bool,
+    /// Those of the program's own options that are given.
+    pub flags: Vec<String>,
 }
 
 impl Options {
-    pub fn from_command_line() -> Options {
-        Options::parse(std::env::args().skip(1)).unwrap_or_else(|wrong| {
-            eprintln!("gosched-bench: {wrong}");
-            eprintln!("usage: gosched-bench WORKLOAD [--procs N] [--n N] [--addr HOST:PORT] [--syscall]");
+    /// `flags` are the options that only this program has.
+    pub fn from_command_line(flags: &[&str]) -> Options {
+        Options::parse(std::env::args().skip(1), flags).unwrap_or_else(|wrong| {
+            let own: String = flags.iter().map(|flag| format!(" [{flag}]")).collect();
+            eprintln!("{wrong}\nusage: WORKLOAD [--procs N] [--n N] [--addr HOST:PORT]{own}");
             std::process::exit(2)
         })
     }
 
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|f| f == flag)
+    }
+
+    fn parse(mut words: impl Iterator<Item = String>, flags: &[&str]) -> Result<Options, String> {
         fn number<T: std::str::FromStr>(option: &str, value: Option<String>) -> Result<T, String> {
             let value = value.ok_or_else(|| format!("{option} needs a number"))?;
             value.parse().map_err(|_| format!("{option} {value}: not a number"))
@@ -38,14 +44,14 @@ impl Options {
             procs: 1,
             addr: "127.0.0.1:7000".into(),
             n: None,
-            syscall: false,
+            flags: Vec::new(),
         };
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--procs" => options.procs = number(&word, words.next())?,
                 "--n" => options.n = Some(number(&word, words.next())?).filter(|n| *n > 0),
                 "--addr" => options.addr = words.next().ok_or("--addr needs HOST:PORT")?,
-                "--syscall" => options.syscall = true,
+                flag if flags.contains(&flag) => options.flags.push(word),
                 _ if word.starts_with('-') => return Err(format!("unknown option {word}")),
                 _ if options.workload.is_empty() => options.workload = word,
                 _ => return Err(format!("a second workload: {word}")),
@@ -60,24 +66,26 @@ impl Options {
 
 /// Runs and reports the workload of one command line.
 pub struct Bench {
+    /// What the second column says.
+    pub name: &'static str,
     pub options: Options,
 }
 
 impl Bench {
-    pub fn new(options: Options) -> Bench {
-        Bench { options }
+    pub fn new(name: &'static str, options: Options) -> Bench {
+        Bench { name, options }
     }
 
-    /// One result: `workload.part gosched+variant procs value unit`.
+    /// One result: `workload.part name+variant procs value unit`.
     pub fn report(&self, part: &str, variant: &str, value: f64, unit: &str) {
         let Options { workload, procs, .. } = &self.options;
         let (dot, plus) = (if part.is_empty() { "" } else { "." }, if variant.is_empty() { "" } else { "+" });
-        println!("{workload}{dot}{part} gosched{plus}{variant} {procs} {value:.1} {unit}");
+        println!("{workload}{dot}{part} {}{plus}{variant} {procs} {value:.1} {unit}", self.name);
     }
 
     /// The line of a run that there is none of; the reason is one word.
     pub fn not_available(&self, why: &str) {
-        println!("{} gosched {} n/a {why}", self.options.workload, self.options.procs);
+        println!("{} {} {} n/a {why}", self.options.workload, self.name, self.options.procs);
     }
 
     /// `work(n)` does `n` rounds of `ops` operations each, and returns how long they took. Finds the `n` of a good

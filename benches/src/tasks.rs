@@ -1,6 +1,7 @@
 //! Goroutines without channels: starting, yielding, parking, sleeping, locking.
 
 use crate::harness::{Bench, Usage, millis, peak_resident};
+use crate::naps::{self, Naps};
 use gosched::chan::Chan;
 use gosched::net::TcpListener;
 use gosched::sync::{Mutex, RwLock, WaitGroup};
@@ -193,42 +194,17 @@ pub fn parked(b: &Bench) {
     b.report("wake", "", each(woken.as_nanos() as f64), "ns/task");
 }
 
-/// The sleeps of one task of `timers`: 1 to 10 ms, the same row in every program that is compared. (xorshift64*; one
-/// seed per task.)
-struct Naps(u64);
-
-impl Naps {
-    fn of(task: u64) -> Naps {
-        Naps((task + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-    }
-}
-
-/// How often each task sleeps.
-const NAPS: usize = 100;
-
-impl Iterator for Naps {
-    type Item = Duration;
-    fn next(&mut self) -> Option<Duration> {
-        let mut x = self.0;
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        self.0 = x;
-        Some(Duration::from_micros(1000 + (x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % 9001))
-    }
-}
-
 /// Very many goroutines that sleep again and again: how much longer than the longest sleeper it takes, and of what CPU.
 pub fn timers(b: &Bench) {
     let n = b.options.n.unwrap_or(100_000);
-    let ideal = (0..n).map(|task| Naps::of(task).take(NAPS).sum::<Duration>()).max().unwrap_or_default();
+    let ideal = naps::longest(n);
     let wg = WaitGroup::new();
     let (usage, began) = (Usage::now(), Instant::now());
     for task in 0..n {
         wg.add(1);
         let wg = wg.clone();
         gosched::go(move || {
-            Naps::of(task).take(NAPS).for_each(gosched::time::sleep);
+            Naps::of(task).for_each(gosched::time::sleep);
             wg.done();
         });
     }

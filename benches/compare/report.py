@@ -217,8 +217,8 @@ def cell(row, name):
         text += f" [{number(s.values[0])} .. {number(s.values[-1])}]"
     if not s.quiet:
         text += " ~"
-    if row.sizes.get(name, 0) < row.sizes.get("gosched", 0):
-        text += f" (of {number(row.sizes[name])})"
+    if row.unit not in NOT_COMPARED and row.sizes.get(name, 0) < row.sizes.get("gosched", 0):
+        text += f" (of {number(row.sizes.get(name, 0))})"
     return text
 
 

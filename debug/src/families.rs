@@ -17,7 +17,7 @@ pub(crate) enum Values {
     Gauge(Vec<Sample>),
     Counter(u64),
     /// In seconds.
-    Histogram(SchedLatencies),
+    Histogram(Box<SchedLatencies>),
 }
 
 /// One of several numbers of a name, and what tells them apart.
@@ -54,7 +54,7 @@ pub(crate) fn families(s: &Stats) -> Vec<Family> {
         (
             "gosched_sched_latencies_seconds",
             "How long goroutines waited from when they could run until they did: a sample, one in 32.",
-            Values::Histogram(s.latencies.clone()),
+            Values::Histogram(Box::new(s.latencies.clone())),
         ),
     ]
     .into_iter()

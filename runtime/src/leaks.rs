@@ -25,8 +25,9 @@
 //! readied it yet has borrowed a handle of its own, which is counted.
 //!
 //! A handle that lies still can be *lent*. `scope` marks the goroutine that lends (`G::lend`), and such a one counts for
-//! nothing; so does one in whose frames there is a scope of std, crossbeam or rayon. Left are programs that lend their
-//! locals to threads by their own `unsafe`.
+//! nothing; so does one in whose frames there is a scope of std, crossbeam or rayon. That takes line tables: in a build
+//! without them (`debug = 0`) none is found of those that wait by handles. Left are programs that lend their locals to
+//! threads by their own `unsafe`.
 //!
 //! ## What is not seen
 //! A handle in an `Arc`, a `Box` or a static, and one that a stuck goroutine merely has while it waits by another: for all
@@ -160,14 +161,18 @@ impl Graph {
         self.all.push(waits);
     }
 
-    /// Strikes out whoever can be woken; `also` can, in addition.
+    /// Strikes out whoever can be woken; those of `also` who wait by handles can, in addition.
     fn settle(&mut self, also: &HashSet<u64>) {
         let mut alive: Vec<usize> = Vec::new();
         for i in 0..self.all.len() {
             let w = &self.all[i];
             let unmatched = |t: &*const ()| self.things[t].idle < self.things[t].handles;
             let others = w.goroutines.iter().any(|id| !self.of_goid.contains_key(id));
-            if w.alive || others || also.contains(&w.goid) || w.things.iter().any(unmatched) {
+            if w.alive
+                || others
+                || (also.contains(&w.goid) && !w.things.is_empty())
+                || w.things.iter().any(unmatched)
+            {
                 alive.push(i);
             }
         }
@@ -241,8 +246,17 @@ fn look() -> (Graph, Vec<Suspect>) {
     (graph, suspects)
 }
 
-/// Whether one of the frames is a scope in which threads may borrow: of std, crossbeam or rayon.
+/// Whether one of the frames is a scope in which threads may borrow, of std, crossbeam or rayon; or may be, for where it is
+/// inlined in a frame without its file nobody can tell.
 fn lends_to_threads(frames: &str) -> bool {
+    /// On every goroutine's stack, and of nobody's file.
+    const BARE: &[&str] = &["stack_init_trampoline", "__rust_try"];
+    let mut lines = frames.lines().peekable();
+    while let Some(name) = lines.next() {
+        if lines.next_if(|line| line.starts_with('\t')).is_none() && !BARE.contains(&name) {
+            return true;
+        }
+    }
     const SCOPES: &[&str] = &[
         "std/src/thread/scoped.rs",
         "std::thread::scoped::",
@@ -345,6 +359,16 @@ mod tests {
     }
 
     #[test]
+    fn what_lends_to_threads_is_told_by_its_frames() {
+        let own = "a::f\n\tsrc/a.rs:7\n__rust_try\nstack_init_trampoline\n";
+        assert!(!lends_to_threads(own));
+        assert!(lends_to_threads(&format!(
+            "std::thread::scoped::scope\n\t/rustc/1/library/std/src/thread/scoped.rs:9\n{own}"
+        )));
+        assert!(lends_to_threads(&format!("a::g\n{own}")), "anything may be inlined there");
+    }
+
+    #[test]
     fn who_waits_for_a_goroutine_shares_its_fate() {
         let chain: &[(u64, &[Awaited])] = &[
             (3, &[Awaited::Goroutine(2)]),
@@ -354,6 +378,7 @@ mod tests {
         ];
         assert_eq!(stuck(chain, &[]), [3, 2, 1], "5 does not wait");
         assert_eq!(stuck(chain, &[1]), []);
+        assert_eq!(stuck(chain, &[2]), [3, 2, 1], "it waits by no handle: lending makes no difference");
         let ring: &[(u64, &[Awaited])] = &[(1, &[Awaited::Goroutine(2)]), (2, &[Awaited::Goroutine(1)])];
         assert_eq!(stuck(ring, &[]), [1, 2]);
     }

@@ -205,6 +205,8 @@ def number(x):
 
 
 def times(r):
+    if r < 0.1:
+        return f"{r:.2g}"
     return "∞" if math.isinf(r) else f"{r:,.0f}" if r >= 100 else f"{r:.1f}" if r >= 10 else f"{r:.2f}"
 
 

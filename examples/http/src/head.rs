@@ -1,0 +1,270 @@
+//! The head of a request: taken apart by httparse, then checked for what httparse does not know.
+//!
+//! What matters most here is where the body ends, since the next request begins there. If two programs in a row (a proxy, and
+//! this) come to different ends, the second sees a request that the first has not (request smuggling). So nothing is
+//! guessed, and whatever RFC 9112 calls ambiguous is refused:
+//!
+//! ```text
+//!   Content-Length        Transfer-Encoding
+//!   -                     -                     no body
+//!   once, digits only     -                     that many bytes
+//!   -                     once, `chunked`       chunks; 400 in HTTP/1.0, 501 for any other coding
+//!   once                  any                   400
+//!   twice, equal or not   any                   400
+//! ```
+//! So are a bare LF as the end of a line, and a Host that is missing (in 1.1), repeated, or not ASCII. Field values that
+//! the server does not read are bytes, of any kind.
+//!
+//! The bytes of the head are copied, into a buffer that the connection uses again and again: the input's own is needed for
+//! the body.
+
+use crate::limits::Limits;
+use crate::refused::Refused;
+use httparse::Status::{Complete, Partial};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+/// Fields in a head. More of them are refused as too large.
+const FIELDS: usize = 64;
+
+/// Where a body ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Framing {
+    #[default]
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// A request's head.
+#[derive(Debug, Default)]
+pub struct Head {
+    text: Vec<u8>,
+    method: Range<usize>,
+    path: Range<usize>,
+    query: Range<usize>,
+    fields: Vec<(Range<usize>, Range<usize>)>,
+    pub(crate) framing: Framing,
+    /// HTTP/1.1, not 1.0.
+    pub(crate) v1_1: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) expects_continue: bool,
+}
+
+impl Head {
+    /// Takes a head from the beginning of `bytes`; gives its length, or `None` as long as it is not all there. What is refused
+    /// leaves as much of it as could be read, without a body.
+    pub(crate) fn parse(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Refused> {
+        self.clear();
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
+        let mut parsed = httparse::Request::new(&mut []);
+        let len = match parsed.parse_with_uninit_headers(bytes, &mut fields) {
+            Ok(Complete(len)) if len <= limits.head => len,
+            Ok(Partial) if bytes.len() < limits.head => return Ok(None),
+            Ok(_) => return Err(Refused(431, "the head is too long")),
+            Err(httparse::Error::TooManyHeaders) => return Err(Refused(431, "too many fields")),
+            Err(httparse::Error::Version) => return Err(Refused(505, "this version is not spoken here")),
+            Err(_) => return Err(Refused(400, "this is not HTTP")),
+        };
+        let bytes = &bytes[..len];
+        if bytes.iter().zip(&bytes[1..]).filter(|&(&a, &b)| a != b'\r' && b == b'\n').count() > 0 {
+            return Err(Refused(400, "a line ends without CR"));
+        }
+        // An empty part may be anywhere.
+        let at = |part: &[u8]| {
+            let start = if part.is_empty() { 0 } else { part.as_ptr().addr() - bytes.as_ptr().addr() };
+            start..start + part.len()
+        };
+        self.text.extend_from_slice(bytes);
+        self.fields.extend(parsed.headers.iter().map(|f| (at(f.name.as_bytes()), at(f.value))));
+        self.method = at(parsed.method.unwrap_or_default().as_bytes());
+        let (path, query) = target(parsed.path.unwrap_or_default())?;
+        (self.path, self.query) = (at(path.as_bytes()), at(query.as_bytes()));
+        self.v1_1 = parsed.version == Some(1);
+        self.check(limits)?;
+        Ok(Some(len))
+    }
+
+    /// Empty, with its memory kept.
+    fn clear(&mut self) {
+        let (mut text, mut fields) = (std::mem::take(&mut self.text), std::mem::take(&mut self.fields));
+        text.clear();
+        fields.clear();
+        *self = Head { text, fields, ..Head::default() };
+    }
+
+    /// Reads the fields that say how the connection goes on.
+    fn check(&mut self, limits: &Limits) -> Result<(), Refused> {
+        let (mut length, mut coding, mut host) = (None, None, false);
+        let (mut close, mut keep, mut expects) = (false, false, false);
+        for (name, value) in self.fields() {
+            // No field that is read here has another length.
+            if !matches!(name.len(), 4 | 6 | 10 | 14 | 17) {
+                continue;
+            }
+            if name.eq_ignore_ascii_case("host") {
+                if std::mem::replace(&mut host, true) || !value.is_ascii() {
+                    return Err(Refused(400, "one Host, in ASCII"));
+                }
+            } else if name.eq_ignore_ascii_case("connection") {
+                for option in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+                    close |= option.eq_ignore_ascii_case(b"close");
+                    keep |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            } else if name.eq_ignore_ascii_case("content-length") {
+                let digits = Some(value).filter(|v| v.iter().all(u8::is_ascii_digit));
+                let n = digits.and_then(|v| std::str::from_utf8(v).ok()?.parse::<u64>().ok());
+                let n = n.ok_or(Refused(400, "Content-Length is a number"))?;
+                if length.replace(n).is_some() {
+                    return Err(Refused(400, "more than one Content-Length"));
+                }
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                if coding.replace(value).is_some() {
+                    return Err(Refused(400, "more than one Transfer-Encoding"));
+                }
+            } else if name.eq_ignore_ascii_case("expect") {
+                if !value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(Refused(417, "only 100-continue can be expected"));
+                }
+                expects = true;
+            }
+        }
+        let framing = match (length, coding) {
+            (Some(_), Some(_)) => {
+                return Err(Refused(400, "both Content-Length and Transfer-Encoding"));
+            }
+            (_, Some(_)) if !self.v1_1 => return Err(Refused(400, "Transfer-Encoding in HTTP/1.0")),
+            (_, Some(c)) if c.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
+            (_, Some(_)) => return Err(Refused(501, "of the transfer codings, only chunked")),
+            (Some(n), _) if n > limits.body => return Err(Refused(413, "the body is too long")),
+            (Some(n @ 1..), _) => Framing::Length(n),
+            _ => Framing::None,
+        };
+        if self.v1_1 && !host {
+            return Err(Refused(400, "no Host"));
+        }
+        self.framing = framing;
+        self.keep_alive = !close && (self.v1_1 || keep);
+        self.expects_continue = expects && self.v1_1 && framing != Framing::None;
+        Ok(())
+    }
+
+    fn str(&self, part: &Range<usize>) -> &str {
+        // httparse has seen that methods, targets and names are UTF-8.
+        std::str::from_utf8(&self.text[part.clone()]).unwrap_or_default()
+    }
+
+    /// `GET`, `POST`, …
+    pub fn method(&self) -> &str {
+        self.str(&self.method)
+    }
+
+    /// The path as it came, with its percent signs.
+    pub fn path(&self) -> &str {
+        if self.path.is_empty() { "/" } else { self.str(&self.path) }
+    }
+
+    /// The value of `name` in what follows the `?`, as it came.
+    pub fn query(&self, name: &str) -> Option<&str> {
+        let pairs = self.str(&self.query).split('&');
+        pairs.filter_map(|pair| pair.split_once('=')).find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// All fields, in their order.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|(name, value)| (self.str(name), &self.text[value.clone()]))
+    }
+
+    /// The value of a field, the first of this name.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+/// Path and query of a request's target: `/path?query`, the same after `http://host` (where the path may be empty), or `*`.
+fn target(target: &str) -> Result<(&str, &str), Refused> {
+    let absolute = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
+    let target = match absolute {
+        Some(rest) => rest.find(['/', '?']).map_or("", |at| &rest[at..]),
+        None if target.starts_with('/') || target == "*" => target,
+        None => return Err(Refused(400, "the target is a path")),
+    };
+    Ok(target.split_once('?').unwrap_or((target, "")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &[u8]) -> Result<Head, u16> {
+        let mut head = Head::default();
+        match head.parse(text, &Limits::default()) {
+            Ok(Some(len)) => {
+                assert_eq!(len, text.len());
+                Ok(head)
+            }
+            Ok(None) => Err(0),
+            Err(refused) => Err(refused.0),
+        }
+    }
+
+    fn with(fields: &str) -> Result<Head, u16> {
+        head(format!("POST /p HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes())
+    }
+
+    #[test]
+    fn a_head_is_taken_apart() {
+        let h = head(b"GET /a/b%20c?n=5&m=&x HTTP/1.1\r\nHost: h\r\nX-Odd: \xff\xfe\r\n\r\n").unwrap();
+        assert_eq!((h.method(), h.path()), ("GET", "/a/b%20c"));
+        assert_eq!((h.query("n"), h.query("m"), h.query("x")), (Some("5"), Some(""), None));
+        assert_eq!(h.field("x-odd"), Some(&b"\xff\xfe"[..]));
+        assert!(h.keep_alive && h.framing == Framing::None);
+        for target in ["http://some.where", "http://some.where?q=/x", "/"] {
+            assert_eq!(head(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes()).unwrap().path(), "/");
+        }
+        let h = head(b"GET http://some.where/x?y=z HTTP/1.0\r\n\r\n").unwrap();
+        assert_eq!((h.path(), h.query("y"), h.keep_alive), ("/x", Some("z"), false));
+        assert_eq!(head(b"GET / HTTP/1.1\r\nHost: h\r\n").err(), Some(0));
+    }
+
+    #[test]
+    fn a_body_has_one_end() {
+        assert_eq!(with("Content-Length: 12\r\n").unwrap().framing, Framing::Length(12));
+        assert_eq!(with("Content-Length: 0\r\n").unwrap().framing, Framing::None);
+        assert_eq!(with("Transfer-Encoding: Chunked\r\n").unwrap().framing, Framing::Chunked);
+        for (fields, status) in [
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", 400),
+            ("Content-Length: 1\r\nContent-Length: 1\r\n", 400),
+            ("Content-Length: 1, 1\r\n", 400),
+            ("Content-Length: +1\r\n", 400),
+            ("Content-Length: -1\r\n", 400),
+            ("Content-Length:\r\n", 400),
+            ("Content-Length: 18446744073709551616\r\n", 400),
+            ("Content-Length: 18446744073709551615\r\n", 413),
+            ("Content-Length : 1\r\n", 400),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400),
+            ("Transfer-Encoding: gzip, chunked\r\n", 501),
+            ("Transfer-Encoding: \x0bchunked\r\n", 400),
+            ("Host: again\r\n", 400),
+            ("X: a\n", 400),
+            ("X: a\r\n b\r\n", 400),
+            ("Expect: much\r\n", 417),
+        ] {
+            assert_eq!(with(fields).err(), Some(status), "{fields:?}");
+        }
+        assert_eq!(head(b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").err(), Some(400));
+        assert_eq!(head(b"GET / HTTP/1.1\r\n\r\n").err(), Some(400));
+        assert_eq!(head(b"GET / HTTP/2.0\r\n\r\n").err(), Some(505));
+        assert_eq!(head(b"CONNECT a:1 HTTP/1.1\r\nHost: h\r\n\r\n").err(), Some(400));
+    }
+
+    #[test]
+    fn the_connection_goes_on_or_not() {
+        assert!(!with("Connection: Close\r\n").unwrap().keep_alive);
+        assert!(!with("Connection: keep-alive, close\r\n").unwrap().keep_alive);
+        assert!(head(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").unwrap().keep_alive);
+        let expects = with("Content-Length: 3\r\nExpect: 100-Continue\r\n").unwrap();
+        assert!(expects.expects_continue);
+        assert!(!with("Expect: 100-continue\r\n").unwrap().expects_continue, "nothing is to come");
+    }
+}

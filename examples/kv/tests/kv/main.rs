@@ -1,0 +1,14 @@
+//! The server as a process, driven by redis-cli, redis-benchmark, a real redis-server for comparison, and by sockets for what
+//! no proper client would send.
+
+#[path = "../../../../tests/common/mod.rs"]
+mod common;
+mod process;
+
+mod clients;
+mod commands;
+mod crash;
+mod disk;
+mod hostile;
+mod pubsub;
+mod together;

@@ -65,7 +65,7 @@ fn answer(request: &Request, to: &mut Answer<'_>) -> io::Result<()> {
 }
 
 /// The numbers of one kind, by name.
-fn numbers(s: &Stats) -> [(&'static str, u64); 15] {
+fn numbers(s: &Stats) -> [(&'static str, u64); 18] {
     [
         ("goroutines", s.goroutines as u64),
         ("running", s.running as u64),
@@ -82,6 +82,9 @@ fn numbers(s: &Stats) -> [(&'static str, u64); 15] {
         ("steals", s.steals),
         ("handoffs", s.handoffs),
         ("retakes", s.retakes),
+        ("netpoll_wakeups", s.netpoll_wakeups),
+        ("stacks", s.stacks as u64),
+        ("stacks_cached", s.stacks_cached as u64),
     ]
 }
 

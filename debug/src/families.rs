@@ -43,6 +43,13 @@ pub(crate) fn families(s: &Stats) -> Vec<Family> {
         ("gosched_global_runq_length", "Goroutines in the global run queue.", one(s.global_runq)),
         ("gosched_runq_length", "Goroutines in the run queue of a P.", Values::Gauge(queues)),
         ("gosched_timers", "Timers in the heaps of the Ps.", one(s.timers)),
+        ("gosched_stacks", "Stacks that goroutines have or Ps keep.", one(s.stacks)),
+        ("gosched_stacks_cached", "Free stacks that hold memory.", one(s.stacks_cached)),
+        (
+            "gosched_netpoll_wakeups_total",
+            "Goroutines that the network poller made runnable.",
+            Values::Counter(s.netpoll_wakeups),
+        ),
         ("gosched_switches_total", "Goroutines put on a processor.", Values::Counter(s.switches)),
         ("gosched_steals_total", "Thefts from the queue of another P.", Values::Counter(s.steals)),
         ("gosched_handoffs_total", "Ps handed from one thread to another.", Values::Counter(s.handoffs)),

@@ -9,7 +9,7 @@ use crate::sched::SCHED;
 use crate::sync::owners;
 pub use crate::sync::owners::{LockCycle, LockWait};
 use crate::traceback::Dump;
-use crate::{allgs, freeze, hogs, leaks, newproc};
+use crate::{allgs, freeze, hogs, leaks, netpoll, newproc, stackpool};
 use std::collections::HashSet;
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -145,9 +145,9 @@ pub fn assert_no_leaks() {
 /// goroutine is about to wait for a lock whose owner waits, perhaps through others, for one of its own, that is reported on
 /// stderr there and then, and kept for [`lock_cycles`]. `GODEBUG=lockcycles=1` does the same from the start.
 ///
-/// A lock is held to be with the goroutine that took it: where guards are sent to others, a report may be wrong. Watched
-/// locks cost some 100 ns each, and all of them meet at one lock; those that nobody watches cost nothing. Locks taken before
-/// it begins have no owner. Never parks.
+/// A lock is held to be with the goroutine that took it: where guards are sent to others, a report may be wrong, one of
+/// [`leaks`] too. Watched locks cost a look-up in a map each, and all of them meet at one lock; where nothing is watched
+/// they cost what they did. Locks taken before it begins have no owner. Never parks.
 ///
 /// ```
 /// use gosched_runtime::debug;
@@ -213,6 +213,13 @@ pub struct Stats {
     pub steals: u64,
     /// Ps handed from one thread to another so far.
     pub handoffs: u64,
+    /// Goroutines that the network poller has made runnable so far.
+    pub netpoll_wakeups: u64,
+    /// Stacks of the usual size that goroutines have, or that Ps keep for their next ones; a larger stack counts for as many
+    /// as it is large.
+    pub stacks: usize,
+    /// Stacks that lie in the pool and hold memory still.
+    pub stacks_cached: usize,
     /// Ps taken so far from goroutines that ran for longer than a time slice while others waited.
     pub retakes: u64,
     /// The last of those goroutines, 16 at most, the oldest first.
@@ -255,6 +262,8 @@ pub fn stats() -> Stats {
     }
     s.local_runqs.truncate(s.procs);
     (s.retakes, s.hogs) = hogs::retakes();
+    s.netpoll_wakeups = netpoll::readied();
+    (s.stacks, s.stacks_cached) = stackpool::census();
     s.handoffs = SCHED.handoffs.load(std::sync::atomic::Ordering::Relaxed);
     s
 }

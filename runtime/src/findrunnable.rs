@@ -15,7 +15,7 @@ use crate::clock::nanotime;
 use crate::g::G;
 use crate::idle::{acquirep, pidleget, pidleput, releasep};
 use crate::m::M;
-use crate::netpoll::{self, PollWait, ReadyList};
+use crate::netpoll::{self, PollWait};
 use crate::p::P;
 use crate::rand::below as cheaprandn;
 use crate::sched::SCHED;
@@ -161,8 +161,7 @@ fn from_network(m: &'static M, p: &'static P) -> Option<&'static G> {
     if !netpoll::is_active() {
         return None;
     }
-    let mut ready = ReadyList::default();
-    netpoll::poller().netpoll(PollWait::No, &mut ready);
+    let mut ready = netpoll::poll(PollWait::No);
     trace::netpoll(&ready.gs, 0);
     // Only where nobody has taken the token to wait meanwhile: a plain store would give it out a second time.
     let _noted = SCHED.poll.polls(last, nanotime());
@@ -291,9 +290,8 @@ fn wait_for_work(m: &'static M, now: u64, until: u64, was_spinning: bool) -> Idl
             t if t <= now => PollWait::No,
             t => PollWait::For(Duration::from_nanos(t - now)),
         };
-        let mut ready = ReadyList::default();
         m.set_quiet(true);
-        netpoll::poller().netpoll(wait, &mut ready);
+        let mut ready = netpoll::poll(wait);
         m.set_quiet(false);
         trace::netpoll(&ready.gs, now);
         SCHED.poll.give_back(nanotime());

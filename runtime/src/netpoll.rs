@@ -9,7 +9,7 @@ use crate::note::Note;
 use crate::waiter::{Waiter, WaiterKind};
 use crate::{g, thread};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a poll may wait for the first event.
@@ -118,6 +118,25 @@ pub trait Netpoll: Sync {
 #[derive(Default)]
 pub struct ReadyList {
     pub(crate) gs: GQueue<g::G>,
+}
+
+/// Goroutines that polls have made runnable.
+static READIED: AtomicU64 = AtomicU64::new(0);
+
+/// Polls, and counts what that brings.
+pub(crate) fn poll(wait: PollWait) -> ReadyList {
+    let mut ready = ReadyList::default();
+    poller().netpoll(wait, &mut ready);
+    if !ready.gs.is_empty() {
+        // Relaxed: a number. One addition for a harvest, by whoever has made it.
+        READIED.fetch_add(ready.gs.len() as u64, Ordering::Relaxed);
+    }
+    ready
+}
+
+/// How many goroutines polls have made runnable so far.
+pub(crate) fn readied() -> u64 {
+    READIED.load(Ordering::Relaxed)
 }
 
 impl ReadyList {

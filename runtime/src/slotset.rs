@@ -141,7 +141,6 @@ impl SlotSet {
         Ok(SlotSet { words: Words::new(max.div_ceil(64))?, len: 0, lowest: 0 })
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

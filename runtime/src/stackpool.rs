@@ -113,6 +113,14 @@ impl Pool {
     }
 }
 
+/// How many slots are out, in use or kept by a P, and how many lie here and hold memory. (Those of large runs that lie here
+/// hold none.)
+pub(crate) fn census() -> (usize, usize) {
+    let pool = POOL.lock();
+    let large: usize = pool.large.iter().map(|(n, runs)| *n as usize * runs.len()).sum();
+    (pool.fresh - pool.dirty.len() - pool.clean.len() - large, pool.dirty.len())
+}
+
 /// Whether free stacks hold memory that `age` might give back.
 pub(crate) fn has_surplus() -> bool {
     POOL.lock().dirty.len() > 0

@@ -26,7 +26,7 @@ use crate::g::G;
 use crate::hogs::{self, Hog};
 use crate::idle;
 use crate::m::M;
-use crate::netpoll::{self, PollWait, ReadyList};
+use crate::netpoll::{self, PollWait};
 use crate::p::{P, Pstatus};
 use crate::sched::SCHED;
 use crate::trace::point as trace;
@@ -186,8 +186,7 @@ fn poll_if_nobody_did(now: u64) -> bool {
     if !SCHED.poll.polls(last, now) {
         return false;
     }
-    let mut ready = ReadyList::default();
-    netpoll::poller().netpoll(PollWait::No, &mut ready);
+    let mut ready = netpoll::poll(PollWait::No);
     trace::netpoll(&ready.gs, 0);
     let found = !ready.gs.is_empty();
     wake::injectglist(None, &mut ready.gs);

@@ -98,7 +98,6 @@ pub(crate) struct Pass(Option<&'static Slot>);
 impl Pass {
     const COUNTED: Pass = Pass(None);
 
-    #[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
     pub(crate) fn in_slot(self) -> bool {
         self.0.is_some()
     }
@@ -319,7 +318,7 @@ impl Readers {
 
     /// By a reader that is in, and counted.
     #[cold]
-    fn begin_bias(&self) {
+    pub(crate) fn begin_bias(&self) {
         // A writer waits: it would have to end it again. (A hint.)
         if self.readers.load(Ordering::Relaxed) < 0 {
             return;
@@ -365,29 +364,21 @@ impl Readers {
         seq_cst("readers: the writer's order");
     }
 
-    #[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
+    #[cfg(not(any(gosched_loom, gosched_shuttle)))]
     pub(crate) fn asleep(&self) -> (usize, usize) {
         use crate::sema::waiting;
         (waiting(&self.reader_sema), waiting(&self.writer_sema))
     }
 
-    #[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
     pub(crate) fn is_biased(&self) -> bool {
         self.bias.load(Ordering::SeqCst) & ON != 0
     }
 
     /// Nobody is in and nobody has been forgotten.
-    #[cfg(test)]
     pub(crate) fn assert_free(&self) {
         let word = self.bias.load(Ordering::SeqCst) | ON;
         assert_eq!(self.readers.load(Ordering::SeqCst), 0);
         assert_eq!(self.leaving.load(Ordering::SeqCst), 0);
         assert!(park::all_slots().flat_map(|s| &s.0).all(|slot| slot.0.load(Ordering::SeqCst) != word));
-    }
-
-    /// Begins a bias at once, by a reader that is in. For tests.
-    #[cfg(test)]
-    pub(crate) fn bias_now(&self) {
-        self.begin_bias();
     }
 }

@@ -353,7 +353,7 @@ unsafe fn wake(s: NonNull<Sudog>, granted: bool) {
 }
 
 /// How many waiters `word` has. For tests, which must know that a thread has got as far as its sleep.
-#[cfg(all(test, not(any(gosched_loom, gosched_shuttle))))]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub(crate) fn waiting(word: &AtomicU32) -> usize {
     let mut tree = Root::of(word).tree.lock();
     // SAFETY: the lock is held.

@@ -26,7 +26,7 @@ impl Lock {
     fn new(biased: bool) -> Arc<Lock> {
         let lock = Arc::new(Lock { readers: Readers::new(), value: UnsafeCell::new(0) });
         if biased {
-            lock.read(|l| l.readers.bias_now());
+            lock.read(|l| l.readers.begin_bias());
         }
         lock
     }
@@ -85,7 +85,7 @@ fn the_bias_begins() {
         let lock = Lock::new(false);
         let (first, second) = (lock.clone(), lock.clone());
         let t = [
-            thread::spawn(move || first.read(|l| l.readers.bias_now())),
+            thread::spawn(move || first.read(|l| l.readers.begin_bias())),
             thread::spawn(move || second.read(|_| ())),
         ];
         lock.write();
@@ -101,7 +101,7 @@ fn two_readers() {
         let (first, second) = (lock.clone(), lock.clone());
         let t = [
             thread::spawn(move || first.read(|_| ()) + first.read(|_| ())),
-            thread::spawn(move || second.read(|l| l.readers.bias_now())),
+            thread::spawn(move || second.read(|l| l.readers.begin_bias())),
         ];
         lock.write();
         t.into_iter().for_each(|t| assert!(t.join().unwrap() <= 2));

@@ -89,7 +89,7 @@ impl Writer {
         let mut state = log.state.lock();
         loop {
             let idle = state.pending.len() == HEADER;
-            if !idle || state.rewrite_wanted || self.rewrite.is_some() {
+            if !idle || state.rewrite_wanted && !state.closing || self.rewrite.is_some() {
                 break;
             }
             if state.closing {
@@ -114,7 +114,7 @@ impl Writer {
         let next = state.next.as_mut().map(|next| replace(next, file::empty_batch()));
         // All that was appended and is not settled is in the batch.
         let (upto, closing) = (state.appended, state.closing);
-        let begin = take(&mut state.rewrite_wanted) && self.rewrite.is_none() && !closing;
+        let begin = self.rewrite.is_none() && !closing && take(&mut state.rewrite_wanted);
         drop(state);
         if begin {
             self.begin_rewrite();

@@ -204,8 +204,8 @@ fn the_log_is_written_anew_while_clients_write() {
             });
         }
     });
-    assert!(c.ask("BGREWRITEAOF").text().contains("started"));
     let rewrites = kv.info("aof_rewrites");
+    assert!(c.ask("BGREWRITEAOF").text().contains("started"));
     eventually("one more", || kv.info("aof_rewrites") > rewrites && kv.info("aof_rewrite_in_progress") == 0);
     let (expected, size) = (all_there_is(&mut c), kv.info("aof_current_size"));
     assert!(size < 1_540_000, "{size}");
@@ -220,4 +220,19 @@ fn the_log_is_written_anew_while_clients_write() {
     assert!((1..=1000).contains(&c.ask("TTL s").int()));
     assert_eq!(c.ask("HGET h f99"), bulk("v99"));
     assert!(!dir.0.join("log.new").exists());
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_new_log() {
+    let dir = Dir::new();
+    for _ in 0..5 {
+        let kv = Kv::logging(&dir, "everysec", &["--rewrite-min-size", "1"]);
+        let mut c = kv.client();
+        // One is going on, and another one is wanted, when the signal comes.
+        c.raw("INCR n\r\nBGREWRITEAOF\r\n".repeat(20).as_bytes());
+        (0..40).for_each(|_| drop(c.read()));
+        assert!(kv.stop().success(), "{}", dir.said());
+    }
+    let kv = Kv::logging(&dir, "everysec", &[]);
+    assert_eq!(kv.client().ask("GET n").int(), 100);
 }

@@ -48,7 +48,7 @@ pub fn record_metrics() {
                 let histogram = histogram!(name);
                 // Two at once tell of each value once.
                 let mut before = BEFORE.lock().unwrap_or_else(|e| e.into_inner());
-                let told = before.replace(now.clone()).unwrap_or_default();
+                let told = before.replace(SchedLatencies::clone(&now)).unwrap_or_default();
                 drop(before);
                 for ((bound, n), (_, told)) in now.buckets().zip(told.buckets()) {
                     let times = usize::try_from(n.saturating_sub(told)).unwrap_or(usize::MAX);

@@ -27,7 +27,7 @@ pub fn push(db: &mut Db<'_>, args: Args<'_>, out: &mut Out) -> Answer {
     Ok(())
 }
 
-/// LPOP, RPOP key [count]
+/// `LPOP`, `RPOP key [count]`
 pub fn pop(db: &mut Db<'_>, args: Args<'_>, out: &mut Out) -> Answer {
     let count = match args.len() {
         2 => None,

@@ -24,7 +24,7 @@ pub fn mget(db: &mut Db<'_>, args: Args<'_>, out: &mut Out) -> Answer {
     Ok(())
 }
 
-/// SET key value [NX|XX] [GET] [EX s|PX ms|EXAT s|PXAT ms|KEEPTTL]
+/// `SET key value [NX|XX] [GET] [EX s|PX ms|EXAT s|PXAT ms|KEEPTTL]`
 pub fn set(db: &mut Db<'_>, args: Args<'_>, out: &mut Out) -> Answer {
     let (key, value) = (args.get(1), args.get(2));
     if args.len() == 3 {

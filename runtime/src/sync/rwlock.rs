@@ -184,6 +184,7 @@ impl<T: ?Sized> RwLock<T> {
 
 /// What this project's own tests look at. Not part of the interface.
 #[doc(hidden)]
+#[cfg(not(any(gosched_loom, gosched_shuttle)))]
 impl<T> RwLock<T> {
     /// Biases it to its readers (readers.rs). By a reader that is in.
     pub fn __begin_bias(_in: &RwLockReadGuard<'_, T>) {

@@ -16,6 +16,7 @@ fn on_one_p<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     unsafe {
         run(|| {
             let before = set_gomaxprocs(1);
+            yield_now(); // off a P that is one too many
             let r = f();
             set_gomaxprocs(before);
             r
@@ -75,25 +76,32 @@ fn who_waits_behind_others_has_waited() {
 fn a_hog_is_named() {
     let _one = alone();
     on_one_p(|| {
-        let done = Arc::new(AtomicBool::new(false));
-        let theirs = done.clone();
-        let before = debug::stats().retakes;
         let line = line!() + 1;
-        let hog = Builder::new().name("hog".into()).spawn(move || {
-            // There is one P, and who ends this needs it.
-            while !theirs.load(Ordering::Relaxed) {
-                spin_loop();
+        let hog = |done: Arc<AtomicBool>| {
+            move || {
+                // There is one P, and who ends this needs it.
+                while !done.load(Ordering::Relaxed) {
+                    spin_loop();
+                }
+                goid().unwrap()
             }
-            goid().unwrap()
-        });
-        yield_now(); // it runs; and this one comes back when its P has been taken
-        done.store(true, Ordering::Relaxed);
-        let id = hog.unwrap().join().unwrap();
-        let s = debug::stats();
+        };
+        let before = debug::stats().retakes;
+        // A P that is one too many may still be on its way out, and run the hog.
+        let (seen, s) = (0..1000)
+            .find_map(|_| {
+                let done = Arc::new(AtomicBool::new(false));
+                let hog = Builder::new().name("hog".into()).spawn(hog(done.clone()));
+                yield_now(); // it runs; and this one comes back when its P has been taken
+                done.store(true, Ordering::Relaxed);
+                let id = hog.unwrap().join().unwrap();
+                let s = debug::stats();
+                Some((s.hogs.iter().find(|h| h.id == id)?.clone(), s))
+            })
+            .expect("one of them has been seen");
         assert!(s.retakes > before);
-        let seen = s.hogs.iter().find(|h| h.id == id).unwrap_or_else(|| panic!("{id}: {:?}", s.hogs));
         let at = seen.started_at.unwrap();
-        assert!(at.file().ends_with("hogs.rs") && (line..line + 2).contains(&at.line()), "{at}");
+        assert!(at.file().ends_with("hogs.rs") && (line..line + 20).contains(&at.line()), "{at}");
         assert!(seen.ran >= Duration::from_micros(100), "{seen:?}");
         assert!(s.hogs.len() <= 16);
     });

@@ -47,7 +47,8 @@
 //! a slot for ever: it takes up that slot and does no more harm.)
 //!
 //! Threads that are none of ours, goroutines without a P, explorations, and whoever finds the slots of his P taken are
-//! counted. A writer that ends a bias reads two cache lines of each P that there ever was: at 1,024 Ps some 100 µs.
+//! counted. A goroutine without a P that finds a bias, or others reading, waits for its turn to have one (as at a Mutex that
+//! is taken): its thread would only be in the way of those that have one. A writer that ends a bias reads two cache lines of each P that there ever was: at 1,024 Ps some 100 µs.
 //!
 //! ## What is seen
 //! A writer sees what earlier readers and writers did: read-modify-writes of `readers` and of the slots that Release on the

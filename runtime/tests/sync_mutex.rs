@@ -47,7 +47,7 @@ fn a_hog_does_not_keep_its_rival_out() {
             });
             // Holds the lock for 2 ms at a time and takes it again at once. The rival's second loss makes the mutex
             // starve, after which it is next; but on a busy machine it may have to wait for a processor too. (When
-            // exactly it becomes the heir is tested in mutex.rs.)
+            // exactly it becomes the heir is tested in mutex/raw.rs.)
             while !rival_is_in.load(Ordering::Acquire) {
                 let guard = m.lock();
                 if started.load(Ordering::Acquire) {

@@ -112,46 +112,17 @@ fn shuttle_planted_a_woken_bit_that_stays_keeps_the_others_asleep() {
 
 // --------------------------------------------------------------------------------------------------- the rwlock
 
-/// A writer and two readers each way; a pair that is equal but inside the writer.
-fn readers_and_writers() {
-    check(|| {
+/// Two writers, and so many readers, who come so often; a pair that is equal but inside a writer. Readers who find each
+/// other bias the lock (the models' draw always comes up). `tries`: the first writer tries before it waits.
+fn readers_and_writers(readers: usize, times: u32, tries: bool) {
+    check(move || {
         let pair = Arc::new(RwLock::new((0, 0)));
-        for i in 0..4 {
+        for i in 0..2 + readers {
             let pair = pair.clone();
             go(move || {
-                if i < 2 {
-                    let mut p = pair.write();
-                    p.0 += 1;
-                    step();
-                    p.1 += 1;
-                } else {
-                    let p = pair.read();
-                    let first = p.0;
-                    step();
-                    assert_eq!(first, p.1, "a writer among readers");
-                }
-            });
-        }
-        crate::newproc::settle();
-        assert_eq!(*pair.read(), (2, 2));
-    });
-}
-
-#[test]
-fn shuttle_writers_are_alone_and_all_come_in() {
-    readers_and_writers();
-}
-
-/// Readers who find each other bias the lock (the models' draw always comes up); two writers, one of which tries first.
-fn readers_in_slots() {
-    check(|| {
-        let pair = Arc::new(RwLock::new((0, 0)));
-        for i in 0..5 {
-            let pair = pair.clone();
-            go(move || {
-                for _ in 0..2 {
+                for _ in 0..times {
                     if i < 2 {
-                        let tried = if i == 0 { pair.try_write() } else { None };
+                        let tried = if tries && i == 0 { pair.try_write() } else { None };
                         let mut p = tried.unwrap_or_else(|| pair.write());
                         p.0 += 1;
                         step();
@@ -166,8 +137,17 @@ fn readers_in_slots() {
             });
         }
         crate::newproc::settle();
-        assert_eq!(*pair.read(), (4, 4));
+        assert_eq!(*pair.read(), (2 * times, 2 * times));
     });
+}
+
+#[test]
+fn shuttle_writers_are_alone_and_all_come_in() {
+    readers_and_writers(2, 1, false);
+}
+
+fn readers_in_slots() {
+    readers_and_writers(3, 2, true);
 }
 
 #[test]
@@ -190,7 +170,7 @@ fn shuttle_planted_a_writer_that_ends_the_bias_once() {
 #[test]
 #[should_panic(expected = "deadlock")]
 fn shuttle_planted_a_writer_that_waits_for_readers_who_have_left() {
-    with_bug("readers: the writer sees that all have left", readers_and_writers);
+    with_bug("readers: the writer sees that all have left", || readers_and_writers(2, 1, false));
 }
 
 // -------------------------------------------------------------------------------------------------- the condvar

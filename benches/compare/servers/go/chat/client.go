@@ -34,7 +34,8 @@ type client struct {
 }
 
 func newClient(r *room, name string, ws *websocket.Conn) *client {
-	mailbox := make(chan *websocket.PreparedMessage, r.s.mailbox)
+	// What was said before comes on top.
+	mailbox := make(chan *websocket.PreparedMessage, r.s.mailbox+r.s.historyLength)
 	return &client{room: r, name: name, ws: ws, mailbox: mailbox, bye: make(chan *closing, 1), written: make(chan struct{})}
 }
 

@@ -106,7 +106,7 @@ func (r *room) hear(what said) bool {
 	case leave:
 		if r.members[what.c] {
 			delete(r.members, what.c)
-			r.tellOf("left", what.c.name)
+			r.tellOf("left", what.c.name, len(r.members))
 		}
 		r.s.mu.Lock()
 		defer r.s.mu.Unlock()
@@ -123,18 +123,19 @@ func (r *room) join(c *client) {
 		c.end(r.closed)
 		return
 	}
+	members := len(r.members) + 1
+	r.tellOf("joined", c.name, members)
 	for _, m := range r.recent {
 		c.push(m.frame)
 	}
+	c.push(encoded(map[string]any{"you": c.name, "room": r.name, "members": members}))
 	r.members[c] = true
-	c.push(encoded(map[string]any{"you": c.name, "room": r.name, "members": len(r.members)}))
-	r.tellOf("joined", c.name)
 }
 
-// tellOf tells all who has come or gone.
-func (r *room) tellOf(what, name string) {
-	if len(r.members) <= crowd && r.closed == nil {
-		r.tell(encoded(map[string]any{what: name, "members": len(r.members)}))
+// tellOf tells the others who has come or gone.
+func (r *room) tellOf(what, name string, members int) {
+	if members <= crowd && r.closed == nil {
+		r.tell(encoded(map[string]any{what: name, "members": members}))
 	}
 }
 

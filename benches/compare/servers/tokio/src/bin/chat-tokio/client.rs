@@ -25,7 +25,8 @@ const SILENCE: u32 = 3;
 pub async fn serve(server: Arc<Server>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let Some((mut ws, name, seat)) = door::receive(&server, stream).await else { return };
-    let (mailbox, waiting) = mpsc::channel(server.config.mailbox);
+    // What was said before comes on top.
+    let (mailbox, waiting) = mpsc::channel(server.config.mailbox + server.config.history_length);
     let (end, ended) = oneshot::channel();
     seat.join(Member { name, mailbox, end: Some(end) }).await;
     let why = talk(&server, &mut ws, &seat, waiting, ended).await;

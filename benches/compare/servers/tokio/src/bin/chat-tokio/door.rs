@@ -1,5 +1,6 @@
 //! The door: GET /ws?room=NAME&name=WHO. tokio-tungstenite reads the request and closes on what is no upgrade; what is wrong
 //! with one is said here.
+#![allow(clippy::result_large_err)] // tungstenite has it so
 
 use crate::Server;
 use crate::rooms::Seat;

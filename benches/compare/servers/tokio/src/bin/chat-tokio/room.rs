@@ -97,7 +97,7 @@ impl Room {
             Said::Text { id, text } => self.text(id, &text).await,
             Said::Leave { id } => {
                 if let Some(member) = self.members.remove(&id) {
-                    self.tell_of("left", &member.name);
+                    self.tell_of("left", &member.name, self.members.len());
                 }
                 return self.server.rooms.left(&self.name);
             }
@@ -109,16 +109,16 @@ impl Room {
         if let Some((code, reason)) = self.closed {
             return member.end(code, reason);
         }
+        let members = self.members.len() + 1;
+        self.tell_of("joined", &member.name, members);
         self.recent.iter().for_each(|(_, text)| member.push(text.clone()));
-        let (name, members) = (member.name.clone(), self.members.len() + 1);
-        member.push(json!({"you": name, "room": *self.name, "members": members}).to_string().into());
+        let welcome = json!({"you": member.name, "room": *self.name, "members": members});
+        member.push(welcome.to_string().into());
         self.members.insert(id, member);
-        self.tell_of("joined", &name);
     }
 
-    /// Tells all who has come or gone.
-    fn tell_of(&mut self, what: &str, name: &str) {
-        let members = self.members.len();
+    /// Tells the others who has come or gone.
+    fn tell_of(&mut self, what: &str, name: &str, members: usize) {
         if members <= CROWD && self.closed.is_none() {
             self.tell(&json!({what: name, "members": members}).to_string().into());
         }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The servers of examples/http and examples/chat beside Go's and tokio's: builds all and runs them in turn, round after round.
+# The servers of examples/http and examples/chat beside Go's and tokio's: builds all and runs them in turn, by rounds.
 #
 #   benches/compare/servers/run.sh            build, run, print the tables
 #   benches/compare/servers/run.sh --write    the same, and write the tables into docs/servers-compared.md
@@ -95,7 +95,7 @@ lines() {
     echo "http go $(code go/http/*.go) 0"
     echo "http tokio $(code tokio/src/bin/http-tokio/*.rs tokio/src/lib.rs) 0"
     all=$(find $chat -name '*.rs' ! -name load.rs -print0 | sort -z | xargs -0 awk "$CODE")
-    own=$(code $chat/{door,outbox,wire}.rs)
+    own=$(code $chat/{door,answer,wire}.rs)
     echo "chat gosched $((all - own)) $own"
     echo "chat go $(code go/chat/*.go) 0"
     echo "chat tokio $(code tokio/src/bin/chat-tokio/*.rs tokio/src/lib.rs) 0"

@@ -58,22 +58,22 @@ fn pass_fields(fields: &[httparse::Header], head: &mut Vec<u8>, but: &str) {
     }
 }
 
-/// Passes on the head of the target's answer, with those that come before it (100 Continue), and what has come with it of
-/// the body; gives the number of bytes that the client got.
+/// Reads the head of the target's answer; gives what the client is to get for it, with what has come of the body. Heads that
+/// come before (100 Continue) are passed on at once; gives how many bytes these were, too.
 ///
 /// # Errors
 /// Of reading and writing; `InvalidData` where the target does not speak HTTP. The client has got no answer then.
-pub(crate) fn pass_response(mut target: impl Read, mut client: impl Write) -> io::Result<u64> {
+pub(crate) fn response(mut target: impl Read, mut client: impl Write) -> io::Result<(u64, Vec<u8>)> {
     let (mut buf, mut passed) = (Vec::new(), 0);
     loop {
-        if let Some((len, status, head)) = parse_response(&buf)? {
+        if let Some((len, status, mut head)) = parse_response(&buf)? {
+            if status >= 200 {
+                head.extend(&buf[len..]);
+                return Ok((passed, head));
+            }
             client.write_all(&head)?;
             passed += head.len() as u64;
             buf.drain(..len);
-            if status >= 200 {
-                client.write_all(&buf)?;
-                return Ok(passed + buf.len() as u64);
-            }
             continue;
         }
         let len = buf.len();
@@ -131,10 +131,9 @@ mod tests {
     fn an_answer_is_passed_on() {
         let pass = |text: &[u8]| {
             let mut got = Vec::new();
-            let n = pass_response(text, &mut got);
-            n.map(|n| {
+            response(text, &mut got).map(|(n, head)| {
                 assert_eq!(n, got.len() as u64);
-                String::from_utf8(got).unwrap()
+                String::from_utf8([got, head].concat()).unwrap()
             })
         };
         let text =

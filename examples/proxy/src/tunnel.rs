@@ -39,11 +39,11 @@ pub(crate) struct End {
 pub(crate) fn run(conn: &Conn, client: &TcpStream, target: &TcpStream, first: &[u8], plain: bool) -> End {
     let (up, down) = scope(|s| {
         let down = s.spawn(|| {
-            one_way(conn, target, client, || if plain { answer(conn, target, client) } else { Ok(0) })
+            one_way(conn, target, client, || if plain { answer(conn, target, client) } else { Ok((0, true)) })
         });
         let up = one_way(conn, client, target, || {
             let mut target = target;
-            target.write_all(first).map(|()| first.len() as u64)
+            target.write_all(first).map(|()| (first.len() as u64, true))
         });
         (up, down.join().unwrap_or_else(|e| resume_unwind(e)))
     });
@@ -59,14 +59,14 @@ pub(crate) fn run(conn: &Conn, client: &TcpStream, target: &TcpStream, first: &[
     End { traffic, failed }
 }
 
-/// `first`, then all that comes from `from`; gives the number of bytes.
+/// `first`, then, unless that says that there is no more, all that comes from `from`; gives the number of bytes.
 fn one_way(
     conn: &Conn,
     from: &TcpStream,
     to: &TcpStream,
-    first: impl FnOnce() -> io::Result<u64>,
+    first: impl FnOnce() -> io::Result<(u64, bool)>,
 ) -> io::Result<u64> {
-    let moved = first().and_then(|n| Ok(n + net::copy(from, to)?));
+    let moved = first().and_then(|(n, more)| if more { Ok(n + net::copy(from, to)?) } else { Ok(n) });
     match &moved {
         // An error: there is nobody to be told.
         Ok(_) => drop(to.shutdown(Shutdown::Write)),
@@ -81,19 +81,19 @@ fn one_way(
     moved
 }
 
-/// The head of the target's answer to a plain request; an answer of our own where there is none.
-fn answer(conn: &Conn, target: &TcpStream, mut client: &TcpStream) -> io::Result<u64> {
-    let e = match plain::pass_response(target, client) {
-        Ok(n) => return Ok(n),
-        Err(e) => e,
-    };
-    let refusal = match e.kind() {
-        ErrorKind::TimedOut => Refusal::TimedOut,
-        _ => Refusal::Failed,
+/// The head of the target's answer to a plain request; an answer of our own, and no more, where there is none.
+fn answer(conn: &Conn, target: &TcpStream, mut client: &TcpStream) -> io::Result<(u64, bool)> {
+    let refusal = match plain::response(target, client) {
+        Ok((passed, head)) => {
+            client.write_all(&head)?;
+            return Ok((passed + head.len() as u64, true));
+        }
+        Err(e) if e.kind() == ErrorKind::TimedOut => Refusal::TimedOut,
+        Err(_) => Refusal::Failed,
     };
     let text = http::answer(refusal);
     client.set_write_deadline(Some(Instant::now() + SAY_TIME))?;
     client.write_all(&text)?;
     conn.last_words();
-    Ok(text.len() as u64)
+    Ok((text.len() as u64, false))
 }

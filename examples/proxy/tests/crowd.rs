@@ -165,6 +165,11 @@ fn without_descriptors_it_waits_and_lives() {
         echoes(tunnel, b"still here");
     }
     drop(tunnels);
+    eventually("there is room again", || {
+        proxy
+            .answers(format!("CONNECT {} HTTP/1.1\r\n\r\n", nobody()).as_bytes())
+            .starts_with(b"HTTP/1.1 502")
+    });
     proxy.lives();
     proxy.end();
 }

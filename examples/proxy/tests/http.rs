@@ -90,6 +90,7 @@ fn bad_requests_are_refused() {
     let (smtp, _) = server(b"220 mail.example\r\n");
     let (mute, _) = server(b"");
     let (half, _) = server(b"HTTP/1.1 200 OK\r\nX: ");
+    let chatty = target(|mut stream| while stream.write_all(b"220 mail.example\r\n").is_ok() {});
     let proxy = Program::start(&["--head", "1000", "--connect", "1500", "--deny", ".denied.example"]);
     let connect = |target: &str| format!("CONNECT {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
     let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
@@ -127,6 +128,7 @@ fn bad_requests_are_refused() {
         ("no answer", connect(&silent.to_string()), 504),
         ("no answer, plain", get(&format!("http://{silent}/")), 504),
         ("a target that speaks something else", get(&format!("http://{smtp}/")), 502),
+        ("a target that speaks something else, and on", get(&format!("http://{chatty}/")), 502),
         ("a target that says nothing", get(&format!("http://{mute}/")), 502),
         ("a target that says half", get(&format!("http://{half}/")), 502),
         ("denied", connect("x.DENIED.example.:80"), 403),
@@ -166,6 +168,17 @@ fn half_a_client() {
     }
     proxy.lives();
     assert!(proxy.end().ends_with(" 0 cut off"));
+}
+
+/// A target that takes a request and never answers it: in the end the client is told.
+#[test]
+fn an_answer_that_does_not_come() {
+    let proxy = Program::start(&["--idle", "300"]);
+    let mute = target(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let answer = text(&proxy.answers(format!("GET http://{mute}/ HTTP/1.1\r\n\r\n").as_bytes()));
+    assert!(answer.starts_with("HTTP/1.1 504 ") && answer.ends_with("does not answer\n"), "{answer}");
+    proxy.logged(&["protocol=\"http\"", "cut=\"idle\""]);
+    proxy.end();
 }
 
 #[test]

@@ -15,34 +15,35 @@ const MUCH: usize = 100 << 20;
 
 #[test]
 fn much_goes_both_ways_at_once_and_arrives() {
-    let sink_and_source = target(|stream| {
-        thread::scope(|s| {
-            s.spawn(|| {
-                Pattern::new(2).feed(&stream, MUCH);
-                stream.shutdown(Shutdown::Write).unwrap();
-            });
-            Pattern::new(1).expect(&stream, MUCH);
-        });
-    });
-    let forward = format!("127.0.0.1:0={sink_and_source}");
-    let proxy = Program::start(&["--forward", &forward]);
-    let forwarded: SocketAddr = proxy.told("forwarding ").parse().unwrap();
-    let through = |stream: &TcpStream| {
-        thread::scope(|s| {
-            s.spawn(|| {
-                Pattern::new(1).feed(stream, MUCH);
-                stream.shutdown(Shutdown::Write).unwrap();
-            });
-            Pattern::new(2).expect(stream, MUCH);
-        });
-    };
-    through(&proxy.socks(sink_and_source));
-    through(&proxy.http(sink_and_source));
-    through(&common::patient(TcpStream::connect(forwarded).unwrap()));
-    for protocol in ["socks5", "connect", "forward"] {
-        proxy.logged(&[&format!("protocol=\"{protocol}\""), &format!("up={MUCH} down={MUCH}")]);
+    let forwarded = both_ways_target(MUCH / 4);
+    let proxy = Program::start(&["--forward", &format!("127.0.0.1:0={forwarded}")]);
+    both_ways(&proxy.socks(both_ways_target(MUCH)), MUCH);
+    both_ways(&proxy.http(both_ways_target(MUCH / 4)), MUCH / 4);
+    let addr: SocketAddr = proxy.told("forwarding ").parse().unwrap();
+    both_ways(&common::patient(TcpStream::connect(addr).unwrap()), MUCH / 4);
+    for (protocol, len) in [("socks5", MUCH), ("connect", MUCH / 4), ("forward", MUCH / 4)] {
+        proxy.logged(&[&format!("protocol=\"{protocol}\""), &format!("up={len} down={len}")]);
     }
     assert_eq!(proxy.end(), "3 connections, 0 cut off");
+}
+
+/// Sends one pattern, and expects the other.
+fn exchange(stream: &TcpStream, sent: u64, expected: u64, len: usize) {
+    thread::scope(|s| {
+        s.spawn(|| {
+            Pattern::new(sent).feed(stream, len);
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        Pattern::new(expected).expect(stream, len);
+    });
+}
+
+fn both_ways(stream: &TcpStream, len: usize) {
+    exchange(stream, 1, 2, len);
+}
+
+fn both_ways_target(len: usize) -> SocketAddr {
+    target(move |stream| exchange(&stream, 2, 1, len))
 }
 
 /// Large transfers do not pass through the process's memory.

@@ -114,6 +114,22 @@ fn the_fastest_replica_counts_and_the_others_give_up() {
 }
 
 #[test]
+fn who_is_slower_gives_up_while_the_request_goes_on() {
+    let texts = Texts::new("slower");
+    let server = texts.serve(&["--stuck", "2", "--mute", "code"]);
+    let goroutines = get(&server, "/stats").1["goroutines"].clone();
+    let mut stream = server.connect();
+    ask(&mut stream, "/search?q=channel&timeout=60000");
+    // Two kinds have an answer each, from one of three; the third kind is waited for.
+    eventually("the others have given up", || {
+        let stats = get(&server, "/stats").1;
+        stats["asked"] == json!(9) && stats["answered"] == json!(2) && stats["given_up"] == json!(4)
+    });
+    drop(stream);
+    settled(&server, 2, 7, &goroutines);
+}
+
+#[test]
 fn what_is_late_is_missing() {
     let texts = Texts::new("late");
     let server = texts.serve(&["--mute", "code"]);

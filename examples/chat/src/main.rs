@@ -3,7 +3,7 @@
 //! ```text
 //!   main.rs       start, accept, signals, end
 //!   config.rs     the command line                     server.rs    what all share
-//!   door.rs       one HTTP request: the page, an upgrade, or a refusal
+//!   door.rs       one HTTP request                 answer.rs    the page, an upgrade, or what is wrong
 //!   session.rs    a connection's goroutine: it reads, and says what it reads to its room
 //!   room.rs       a room's goroutine                   rooms.rs     which there are, who is inside
 //!   outbox.rs     what a client is sent: nobody waits for a slow one
@@ -30,6 +30,7 @@ macro_rules! say {
     }};
 }
 
+mod answer;
 mod config;
 mod door;
 mod history;
@@ -103,6 +104,7 @@ fn serve(config: Config) -> Result<(), String> {
         .map_err(|e| format!("{}: {e}", config.addr))?;
     let addr = listener.local_addr().map_err(|e| e.to_string())?;
     let server = Arc::new(Server::new(config, ctx, history));
+    door::open(&server);
     // A stdout that is gone is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "chat: ready on http://{addr}/");
 
@@ -117,6 +119,7 @@ fn serve(config: Config) -> Result<(), String> {
     let _ = accepting.join();
     stop.cancel();
     server.tasks.wait();
+    server.asked.close();
     server.history.close().map_err(|e| format!("not all that was said is in the history: {e}"))
 }
 

@@ -1,8 +1,10 @@
 //! What all goroutines share.
 
 use crate::config::Config;
+use crate::door::Asked;
 use crate::history::History;
 use crate::rooms::Rooms;
+use gosched::chan::Chan;
 use gosched::context::Context;
 use gosched::sync::WaitGroup;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ pub struct Server {
     pub ctx: Context,
     pub rooms: Rooms,
     pub history: History,
+    /// To the doormen.
+    pub asked: Chan<Asked>,
     /// The goroutines of connections, of rooms, and of outboxes.
     pub tasks: WaitGroup,
     open: AtomicUsize,
@@ -28,17 +32,9 @@ pub struct Entered(pub Arc<Server>);
 
 impl Server {
     pub fn new(config: Config, ctx: Context, history: History) -> Server {
-        let (rooms, tasks, started) = (Rooms::default(), WaitGroup::new(), Instant::now());
-        Server {
-            config,
-            ctx,
-            rooms,
-            history,
-            tasks,
-            open: AtomicUsize::new(0),
-            last: AtomicU64::new(0),
-            started,
-        }
+        let (rooms, asked, tasks) = (Rooms::default(), Chan::new(0), WaitGroup::new());
+        let (open, last, started) = (AtomicUsize::new(0), AtomicU64::new(0), Instant::now());
+        Server { config, ctx, rooms, history, asked, tasks, open, last, started }
     }
 
     /// Counts a connection, unless there are too many.

@@ -6,8 +6,8 @@
 //!                              └─ pong, close ─► Wire::write ─► outbox ─► socket
 //! ```
 //! ## What an idle connection costs
-//! One goroutine, parked in a read: a page or two of stack. So what goes deep, the request, is a call that has returned by
-//! then; the read buffer is small, and the only one; an outbox has no buffer at all while nobody is slow.
+//! One goroutine, parked in a read: a page or two of stack. So what goes deep is done elsewhere (door.rs); the read buffer is
+//! small, and the only one; an outbox has no buffer at all while nobody is slow.
 //!
 //! ## How it ends
 //! | what the client does | it is sent |

@@ -3,7 +3,7 @@
 //! ```text
 //!   main.rs       start, accept, signals, end
 //!   config.rs     the command line                     server.rs    what all share
-//!   door.rs       one HTTP request                 answer.rs    the page, an upgrade, or what is wrong
+//!   door.rs       one HTTP request on each             answer.rs    the page, an upgrade, or what is wrong
 //!   session.rs    a connection's goroutine: it reads, and says what it reads to its room
 //!   room.rs       a room's goroutine                   rooms.rs     which there are, who is inside
 //!   outbox.rs     what a client is sent: nobody waits for a slow one

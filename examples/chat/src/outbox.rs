@@ -95,7 +95,9 @@ impl Outbox {
     pub fn push_history(self: &Arc<Outbox>, frames: Bytes) {
         let w = &mut *self.waiting.lock();
         w.history += frames.len();
-        self.put(w, frames);
+        if !frames.is_empty() {
+            self.put(w, frames);
+        }
     }
 
     fn put(self: &Arc<Outbox>, w: &mut Waiting, frame: Bytes) {

@@ -63,12 +63,12 @@ impl Client {
     /// Reads until the room says that we are in; gives what was said there before.
     #[track_caller]
     pub fn until_in(&mut self) -> Vec<(u64, String)> {
-        self.until_one_of().0
+        self.until_in_counted().0
     }
 
-    /// As well, and how many are in it.
+    /// As `until_in`; gives also how many are in, with us.
     #[track_caller]
-    pub fn until_one_of(&mut self) -> (Vec<(u64, String)>, u64) {
+    pub fn until_in_counted(&mut self) -> (Vec<(u64, String)>, u64) {
         let mut history = Vec::new();
         loop {
             let event = self.event();

@@ -119,7 +119,7 @@ fn what_is_announced_costs_nothing_before_it_comes() {
     drop(all);
     eventually("they have left", || {
         let mut d = Client::enter(chat.connect(), "r", "d");
-        let (_, members) = d.until_one_of();
+        let (_, members) = d.until_in_counted();
         d.leave();
         members == 2
     });

@@ -199,5 +199,19 @@ fn a_request_has_its_time() {
     let answer = to_the_end(&mut client);
     assert!(answer.is_empty() || answer == [5, 0], "{answer:?}");
     proxy.logged(&["access", "refused=\"slow\""]);
+    // It is the request's time, and not the tunnel's.
+    let echo = echo();
+    let mut tunnel = loop {
+        let mut client = proxy.connect();
+        let mut status = [0; 12];
+        let sent = client.write_all(format!("CONNECT {echo} HTTP/1.1\r\n\r\n").as_bytes());
+        if sent.and_then(|()| client.read_exact(&mut status)).is_ok() && &status == b"HTTP/1.1 200" {
+            break client;
+        }
+    };
+    until(&mut tunnel, "\r\n\r\n");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    echoes(&mut tunnel, b"later");
+    drop(tunnel);
     proxy.end();
 }

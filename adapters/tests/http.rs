@@ -183,7 +183,7 @@ impl Connector for OurConnector {
                         (details.config.input_buffer_size(), details.config.output_buffer_size());
                     return Ok(Some(OurTransport { stream, buffers: LazyBuffers::new(input, output) }));
                 }
-                Err(e) => last = e.into(),
+                Err(e) => last = told(e, details.timeout.reason),
             }
         }
         Err(last)
@@ -195,8 +195,13 @@ fn deadline(timeout: NextTimeout) -> Option<Instant> {
     timeout.not_zero().and_then(|d| Instant::now().checked_add(*d))
 }
 
+/// A passed deadline of ours as the timeout of ureq that it was; other errors as they are.
+fn told(e: io::Error, reason: Timeout) -> Error {
+    if e.kind() == ErrorKind::TimedOut { Error::Timeout(reason) } else { e.into() }
+}
+
 fn in_time<T>(r: io::Result<T>, reason: Timeout) -> Result<T, Error> {
-    r.map_err(|e| if e.kind() == ErrorKind::TimedOut { Error::Timeout(reason) } else { e.into() })
+    r.map_err(|e| told(e, reason))
 }
 
 impl Transport for OurTransport {

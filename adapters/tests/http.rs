@@ -10,6 +10,7 @@ use gosched::chan::{Chan, Receiver};
 use gosched::net::{TcpStream, lookup_host};
 use gosched::{goid, scope, spawn};
 use gosched_adapters::{Server, WAITERS, data, on_goroutine, run_tool, tool, while_waiting};
+use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -182,7 +183,7 @@ impl Connector for OurConnector {
                         (details.config.input_buffer_size(), details.config.output_buffer_size());
                     return Ok(Some(OurTransport { stream, buffers: LazyBuffers::new(input, output) }));
                 }
-                Err(e) => last = e.into(),
+                Err(e) => last = told(e, details.timeout.reason),
             }
         }
         Err(last)
@@ -194,8 +195,13 @@ fn deadline(timeout: NextTimeout) -> Option<Instant> {
     timeout.not_zero().and_then(|d| Instant::now().checked_add(*d))
 }
 
+/// A passed deadline of ours as the timeout of ureq that it was; other errors as they are.
+fn told(e: io::Error, reason: Timeout) -> Error {
+    if e.kind() == ErrorKind::TimedOut { Error::Timeout(reason) } else { e.into() }
+}
+
 fn in_time<T>(r: io::Result<T>, reason: Timeout) -> Result<T, Error> {
-    r.map_err(|e| if e.kind() == ErrorKind::TimedOut { Error::Timeout(reason) } else { e.into() })
+    r.map_err(|e| told(e, reason))
 }
 
 impl Transport for OurTransport {
@@ -293,9 +299,10 @@ fn ureq_timeouts_are_deadlines() {
         let config = Agent::config_builder().timeout_global(Some(Duration::from_millis(20))).build();
         let e = text(&agent(config), &format!("http://{}/never", server.addr)).unwrap_err();
         assert!(matches!(e, Error::Timeout(_)), "{e:?}");
-        // Nobody there.
-        let addr = server.addr;
-        drop(server);
+        // Nobody there, and nobody can be while the address is taken.
+        let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        taken.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let addr = taken.local_addr().unwrap().as_socket().unwrap();
         let e = text(&agent(Config::default()), &format!("http://{addr}/")).unwrap_err();
         assert!(matches!(&e, Error::Io(e) if e.kind() == ErrorKind::ConnectionRefused), "{e:?}");
     });

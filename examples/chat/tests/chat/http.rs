@@ -90,7 +90,7 @@ fn enters(chat: &Chat, room: &str) -> Option<Client> {
 
 #[test]
 fn a_request_that_does_not_come_is_not_waited_for() {
-    let chat = Chat::start(&Dir::new(), &["--handshake", "300"]);
+    let chat = Chat::start(&Dir::new(), &["--handshake", "300", "--close", "5000"]);
     // One who says nothing, and one who sends a byte now and then: for both the same deadline.
     let mut silent = chat.connect();
     let began = Instant::now();
@@ -99,7 +99,7 @@ fn a_request_that_does_not_come_is_not_waited_for() {
         let mut slow = slow.try_clone().unwrap();
         move || {
             for byte in request("r", "slow").bytes().cycle() {
-                // Refused once the server has closed.
+                // Refused once the server has heard him out for long enough.
                 if slow.write_all(&[byte]).is_err() {
                     return;
                 }

@@ -10,7 +10,6 @@ use gosched::chan::{Chan, Receiver};
 use gosched::net::{TcpStream, lookup_host};
 use gosched::{goid, scope, spawn};
 use gosched_adapters::{Server, WAITERS, data, on_goroutine, run_tool, tool, while_waiting};
-use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -299,10 +298,9 @@ fn ureq_timeouts_are_deadlines() {
         let config = Agent::config_builder().timeout_global(Some(Duration::from_millis(20))).build();
         let e = text(&agent(config), &format!("http://{}/never", server.addr)).unwrap_err();
         assert!(matches!(e, Error::Timeout(_)), "{e:?}");
-        // Nobody there, and nobody can be while the address is taken.
-        let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        taken.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        let addr = taken.local_addr().unwrap().as_socket().unwrap();
+        // Nobody there.
+        let addr = server.addr;
+        drop(server);
         let e = text(&agent(Config::default()), &format!("http://{addr}/")).unwrap_err();
         assert!(matches!(&e, Error::Io(e) if e.kind() == ErrorKind::ConnectionRefused), "{e:?}");
     });

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Dir, Program, curl, data, patience, run, to_the_end, tool, until};
+use common::{Dir, Killed, Program, curl, data, patience, run, to_the_end, tool, until};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::symlink;
@@ -64,7 +64,7 @@ fn curl_is_answered() {
     // The wrong method is told the right one; what is too large is not asked for.
     let (no, _) = ask(&["-i", "-X", "DELETE", &server.url("/echo")]);
     assert!(no.starts_with("HTTP/1.1 405 ") && no.contains("\r\nallow: POST\r\n"), "{no}");
-    let large = format!("@{}", dir.file("large", &data((1 << 20) + 1)));
+    let large = format!("@{}", dir.file("large", data((1 << 20) + 1)));
     let (no, _) = ask(&["-i", "-H", "Expect: 100-continue", "--data-binary", &large, &server.url("/size")]);
     assert!(no.starts_with("HTTP/1.1 413 "), "{no}");
 
@@ -213,9 +213,8 @@ fn wrk_finds_no_errors() {
         let mut args = vec!["-t1", "-c16", "-d1s", "--timeout", "60s"];
         args.extend(more);
         args.push(&url);
-        let out = run(&tool, &args);
-        let text = String::from_utf8_lossy(&out.stdout);
-        assert!(out.status.success() && text.contains("Requests/sec"), "{text}");
+        let (text, _, code) = run(Command::new(&tool).args(&args));
+        assert!(code == 0 && text.contains("Requests/sec"), "{text}");
         assert!(!text.contains("Socket errors") && !text.contains("Non-2xx"), "{text}");
         let requests = text.lines().find_map(|l| l.split_once(" requests in ")).unwrap().0.trim();
         assert!(requests.parse::<u64>().unwrap() > 100, "{text}");
@@ -227,7 +226,7 @@ fn wrk_finds_no_errors() {
 fn chromium_shows_the_page() {
     let Some(tool) = tool("chromium") else { return };
     let (server, home) = (Program::start(&[]), Dir::new());
-    let mut browser = Command::new(tool)
+    let browser = Command::new(tool)
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-proxy-server"])
         .arg(format!("--user-data-dir={}", home.path("")))
         .arg(server.url("/?tell"))
@@ -235,6 +234,7 @@ fn chromium_shows_the_page() {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
+        .map(Killed)
         .unwrap();
     // When it has all its answers, the page asks for a path that says what it shows.
     let shown = [
@@ -245,8 +245,7 @@ fn chromium_shows_the_page() {
         "streamed",
     ];
     let said = server.logged(&["access", "path=\"/shown/"]);
-    let _ = browser.kill();
-    let _ = browser.wait();
+    drop(browser);
     assert!(said.contains(&format!("path=\"/shown/{}\"", shown.join("/"))), "{said}");
     for path in ["/", "/style.css", "/script.js"] {
         server.logged(&["access", &format!("path=\"{path}\""), "status=200"]);

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 /// The server, and the directory that has its authority's certificate and a large file.
 fn start(args: &[&str]) -> (Program, Dir, String) {
     let dir = Dir::new();
-    dir.file("large.bin", &data(2_000_001));
+    dir.file("large.bin", data(2_000_001));
     let ca = dir.path("ca.pem");
     let server = Program::start(&[&["--tls", &ca, "--root", &dir.path("")], args].concat());
     (server, dir, ca)
@@ -43,7 +43,7 @@ fn curl_trusts_the_certificate_that_was_written() {
     let body = format!("@{sent}");
     assert_eq!(ask(&["-o", &back], "/large.bin"), (String::new(), 0));
     assert!(std::fs::read(&back).unwrap() == std::fs::read(&sent).unwrap());
-    let small = format!("@{}", dir.file("small", &data(300_000)));
+    let small = format!("@{}", dir.file("small", data(300_000)));
     assert_eq!(ask(&["--data-binary", &small, "-o", &back, "-H", "Expect: 100-continue"], "/echo").1, 0);
     assert!(std::fs::read(&back).unwrap() == data(300_000));
     assert_eq!(ask(&["--data-binary", &body, "-o", "/dev/null", "-w", "%{http_code}"], "/size").0, "413");

@@ -41,7 +41,7 @@ impl Guest {
 
 /// The descriptors of the server: a guest costs one at least.
 fn descriptors(server: &Server) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap().count()
+    std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count()
 }
 
 #[test]

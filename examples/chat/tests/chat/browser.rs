@@ -1,17 +1,17 @@
 //! Chromium without a window, told what to do by its DevTools protocol: JSON over a WebSocket for each page.
 
-use crate::common::patience;
 use crate::process::Dir;
+use crate::programs::{Killed, connect, patience};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tungstenite::{Message, WebSocket, client};
 
 pub struct Browser {
-    child: Child,
+    _child: Killed,
     addr: SocketAddr,
     _home: Dir,
 }
@@ -47,16 +47,14 @@ impl Browser {
         };
         // What it says further is nobody's business, but it must find a reader.
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Browser { child, addr: SocketAddr::from(([127, 0, 0, 1], port)), _home: home }
+        Browser { _child: Killed(child), addr: SocketAddr::from(([127, 0, 0, 1], port)), _home: home }
     }
 
     /// A new page.
     pub fn page(&self, url: &str) -> Page {
         let about = self.ask("PUT", "/json/new?about:blank");
         let debugger = about["webSocketDebuggerUrl"].as_str().unwrap();
-        let stream = TcpStream::connect(self.addr).unwrap();
-        stream.set_read_timeout(Some(patience())).unwrap();
-        let (ws, _) = client(debugger, stream).unwrap();
+        let (ws, _) = client(debugger, connect(self.addr)).unwrap();
         let mut page = Page { ws, calls: 0, failures: Vec::new() };
         for domain in ["Runtime", "Page", "Log"] {
             page.call(&format!("{domain}.enable"), json!({}));
@@ -66,8 +64,7 @@ impl Browser {
     }
 
     fn ask(&self, method: &str, path: &str) -> Value {
-        let mut s = TcpStream::connect(self.addr).unwrap();
-        s.set_read_timeout(Some(patience())).unwrap();
+        let mut s = connect(self.addr);
         write!(s, "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.addr).unwrap();
         let mut answer = BufReader::new(s);
         let (mut line, mut len) = (String::new(), 0);
@@ -80,13 +77,6 @@ impl Browser {
         let mut body = vec![0; len];
         answer.read_exact(&mut body).unwrap();
         serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&body)))
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -4,9 +4,9 @@
 
 mod browser;
 mod client;
-#[path = "../../../../tests/common/mod.rs"]
-mod common;
 mod process;
+#[path = "../../../../tests/common/programs.rs"]
+mod programs;
 
 mod disk;
 mod frames;

@@ -1,7 +1,7 @@
 //! Clients that share nothing with us: python3 with nothing but its standard library, and curl.
 
-use crate::common::tool;
 use crate::process::{Chat, Dir};
+use crate::programs::tool;
 use std::process::Command;
 
 /// RFC 6455 once more, in another language.

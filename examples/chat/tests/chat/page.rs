@@ -1,8 +1,8 @@
 //! The page in a real browser: two of them talk to each other, and come back after the server was away.
 
 use crate::browser::{Browser, Page};
-use crate::common::tool;
 use crate::process::{Chat, Dir, set_up};
+use crate::programs::tool;
 use std::process::Command;
 
 /// What the page shows of what was said: who and what.

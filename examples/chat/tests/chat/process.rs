@@ -1,39 +1,21 @@
 //! A server that runs, in a directory of its own.
 
 use crate::client::Client;
-use crate::common::{loopback, patience};
+pub use crate::programs::{Dir, eventually, to_the_end, wait};
+use crate::programs::{Killed, Signal, connect, loopback, signal};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
-
-/// A directory that ends with the test.
-pub struct Dir(pub PathBuf);
+use std::process::{Command, ExitStatus, Stdio};
 
 impl Dir {
-    pub fn new() -> Dir {
-        static N: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("gosched-chat-{}-{}", std::process::id(), N.fetch_add(1, SeqCst));
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir(&dir).unwrap();
-        Dir(dir)
-    }
-
     pub fn history(&self) -> PathBuf {
         self.0.join("chat.redb")
     }
 
     pub fn said(&self) -> String {
         fs::read_to_string(self.0.join("stderr")).unwrap_or_default()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -45,10 +27,10 @@ pub fn set_up(command: &mut Command, dir: &Dir, args: &[&str]) {
     command.stderr(File::create(dir.0.join("stderr")).unwrap());
 }
 
-/// The server. It is killed where a test does not end it.
+/// The server.
 pub struct Chat {
     pub addr: SocketAddr,
-    pub child: Child,
+    pub child: Killed,
 }
 
 impl Chat {
@@ -59,7 +41,7 @@ impl Chat {
     }
 
     pub fn from(dir: &Dir, mut command: Command) -> Chat {
-        let mut child = command.spawn().unwrap();
+        let mut child = Killed(command.spawn().unwrap());
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let addr = line.trim().strip_prefix("chat: ready on http://").and_then(|a| a.strip_suffix('/'));
@@ -69,9 +51,7 @@ impl Chat {
 
     /// A connection, on which nothing waits for ever.
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.addr).unwrap();
-        stream.set_read_timeout(Some(patience())).unwrap();
-        stream.set_write_timeout(Some(patience())).unwrap();
+        let stream = connect(self.addr);
         stream.set_nodelay(true).unwrap();
         stream
     }
@@ -100,8 +80,12 @@ impl Chat {
     }
 
     pub fn term(&self) {
-        // SAFETY: a call without pointers; the child has not been waited for, so the id is still its own.
-        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        signal(&self.child, Signal::TERM);
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// SIGTERM, and wait.
@@ -109,45 +93,4 @@ impl Chat {
         self.term();
         wait(&mut self.child)
     }
-
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Chat {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-pub fn wait(child: &mut Child) -> ExitStatus {
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(start.elapsed() < patience(), "the server does not end");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Waits until `cond` holds, or fails the test.
-#[track_caller]
-pub fn eventually(what: &str, mut cond: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !cond() {
-        assert!(start.elapsed() < patience(), "never came about: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// What comes until the connection ends. A reset would be an error: an answer could be lost by it.
-#[track_caller]
-pub fn to_the_end(stream: &mut impl Read) -> String {
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).unwrap();
-    String::from_utf8_lossy(&all).into_owned()
 }

@@ -1,7 +1,7 @@
 //! redis-cli and redis-benchmark.
 
-use crate::common::tool;
 use crate::process::{Dir, Kv};
+use crate::programs::tool;
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -1,11 +1,11 @@
 //! What the commands answer: the same as a real redis-server.
 
-use crate::common::{Rng, loopback, tool};
 use crate::process::{Client, Dir, Kv, Reply, bulk, eventually};
+use crate::programs::{Killed, Rng, loopback, tool};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-struct Real(Child, SocketAddr);
+struct Real(#[expect(dead_code)] Killed, SocketAddr);
 
 impl Real {
     fn start(dir: &Dir) -> Option<Real> {
@@ -19,14 +19,7 @@ impl Real {
             .spawn()
             .unwrap();
         eventually("redis-server listens", || TcpStream::connect(addr).is_ok());
-        Some(Real(child, addr))
-    }
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        Some(Real(Killed(child), addr))
     }
 }
 

@@ -1,6 +1,7 @@
 //! kill -9, torn and damaged logs, logs that are written anew.
 
 use crate::process::{Client, Dir, Kv, Reply, bulk, command, eventually, wait};
+use crate::programs::{Signal, signal};
 use std::fs;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -54,8 +55,7 @@ fn kill_9_loses_nothing_that_was_acknowledged() {
                 .collect();
             let moment = 30 + 37 * round;
             eventually("many are acknowledged", || acknowledged.load(SeqCst) >= moment);
-            // SAFETY: a call without pointers; the child has not been waited for, so the id is still its own.
-            unsafe { libc::kill(kv.child.id() as i32, libc::SIGKILL) };
+            signal(&kv.child, Signal::KILL);
             clients.into_iter().map(|c| c.join().unwrap()).collect()
         });
         drop(kv);

@@ -1,7 +1,7 @@
 //! What no proper client sends, and clients that wait, or are gone.
 
-use crate::common::patience;
 use crate::process::{Client, Dir, Kv, Reply, bulk, eventually};
+use crate::programs::patience;
 use std::fs;
 use std::io::Write;
 use std::net::Shutdown;

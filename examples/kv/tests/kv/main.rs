@@ -1,9 +1,9 @@
 //! The server as a process, driven by redis-cli, redis-benchmark, a real redis-server for comparison, and by sockets for what
 //! no proper client would send.
 
-#[path = "../../../../tests/common/mod.rs"]
-mod common;
 mod process;
+#[path = "../../../../tests/common/programs.rs"]
+mod programs;
 
 mod clients;
 mod commands;

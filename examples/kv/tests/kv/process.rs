@@ -1,38 +1,20 @@
 //! A server that runs, and a client of its own: the parser here is not the server's.
 
-use crate::common::{loopback, patience};
+pub use crate::programs::{Dir, eventually, wait};
+use crate::programs::{Killed, Signal, connect, loopback, signal};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
-
-/// A directory that ends with the test.
-pub struct Dir(pub PathBuf);
+use std::process::{Command, ExitStatus, Stdio};
 
 impl Dir {
-    pub fn new() -> Dir {
-        static N: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("gosched-kv-{}-{}", std::process::id(), N.fetch_add(1, SeqCst));
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir(&dir).unwrap();
-        Dir(dir)
-    }
-
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
     }
 
     pub fn said(&self) -> String {
         fs::read_to_string(self.0.join("stderr")).unwrap_or_default()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -50,7 +32,7 @@ pub fn set_up(command: &mut Command, dir: &Path, args: &[&str]) {
 
 pub struct Kv {
     pub addr: SocketAddr,
-    pub child: Child,
+    pub child: Killed,
 }
 
 impl Kv {
@@ -68,7 +50,7 @@ impl Kv {
     }
 
     pub fn from(dir: &Dir, mut command: Command) -> Kv {
-        let mut child = command.spawn().unwrap();
+        let mut child = Killed(command.spawn().unwrap());
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let addr = line.trim().strip_prefix("kv: ready on ").and_then(|a| a.parse().ok());
@@ -92,8 +74,7 @@ impl Kv {
     }
 
     pub fn term(&self) {
-        // SAFETY: a call without pointers; the child has not been waited for, so the id is still its own.
-        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        signal(&self.child, Signal::TERM);
     }
 
     /// The number after `name:` in INFO.
@@ -101,34 +82,6 @@ impl Kv {
         let text = self.client().ask("INFO").text();
         let value = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
         value.and_then(|v| v.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
-    }
-}
-
-impl Drop for Kv {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-pub fn wait(child: &mut Child) -> ExitStatus {
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(start.elapsed() < patience(), "the server does not end");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Waits until `cond` holds, or fails the test.
-#[track_caller]
-pub fn eventually(what: &str, mut cond: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !cond() {
-        assert!(start.elapsed() < patience(), "never came about: {what}");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -183,8 +136,7 @@ pub struct Client {
 
 impl Client {
     pub fn connect(addr: SocketAddr) -> Client {
-        let stream = TcpStream::connect(addr).unwrap();
-        stream.set_read_timeout(Some(patience())).unwrap();
+        let stream = connect(addr);
         stream.set_nodelay(true).unwrap();
         Client { input: BufReader::new(stream.try_clone().unwrap()), stream }
     }

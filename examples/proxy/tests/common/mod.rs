@@ -2,27 +2,36 @@
 //! std's sockets.
 #![allow(dead_code)]
 
-#[path = "../../../../tests/common/mod.rs"]
-mod all;
+#[path = "../../../../tests/common/programs.rs"]
+mod programs;
 #[allow(unused_imports)]
-pub use all::{Rng, loopback, patience, tool};
+pub use programs::{
+    Rng, bytes_to_the_end as to_the_end, connect, eventually, loopback, patience, patient, tool, until,
+};
 
-use std::io::{BufRead, BufReader, Read, Write};
+use programs::{Server, curl_with};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Deref;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::process::Command;
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The proxy. It is killed where a test does not end it.
+/// The proxy.
 pub struct Program {
-    child: Child,
-    out: BufReader<ChildStdout>,
+    server: Server,
     pub addr: SocketAddr,
     /// What it said before it was ready.
     pub said: String,
-    log: Arc<(Mutex<String>, Condvar)>,
+}
+
+impl Deref for Program {
+    type Target = Server;
+    fn deref(&self) -> &Server {
+        &self.server
+    }
 }
 
 impl Program {
@@ -34,32 +43,15 @@ impl Program {
     pub fn start_under(before: &[&str], args: &[&str]) -> Program {
         let addr = loopback().to_string();
         let all = [before, &[env!("CARGO_BIN_EXE_proxy"), "--listen", &addr], args].concat();
-        let mut child = Command::new(all[0])
-            .args(&all[1..])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut err = BufReader::new(child.stderr.take().unwrap());
-        let log = Arc::new((Mutex::new(String::new()), Condvar::new()));
-        let written = log.clone();
-        thread::spawn(move || {
-            let mut line = Vec::new();
-            while err.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                written.0.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
-                written.1.notify_all();
-                line.clear();
-            }
-        });
+        let mut server = Server::start(Command::new(all[0]).args(&all[1..]));
         let mut said = String::new();
         while !said.ends_with("ready\n") {
-            let n = out.read_line(&mut said).unwrap();
-            assert_ne!(n, 0, "it says {said:?} and {:?}", log.0.lock().unwrap());
+            let line = server.line();
+            assert_ne!(line, "", "it says {said:?} and {:?}", server.log());
+            said += &line;
         }
         let addr = said.lines().next().unwrap().strip_prefix("listening on ").unwrap().parse().unwrap();
-        Program { child, out, addr, said, log }
+        Program { server, addr, said }
     }
 
     /// What follows `word` in a line that it said at its start.
@@ -68,9 +60,8 @@ impl Program {
         line.trim().split(' ').next().unwrap().to_owned()
     }
 
-    /// A connection, on which nothing waits for ever.
     pub fn connect(&self) -> TcpStream {
-        patient(TcpStream::connect(self.addr).unwrap())
+        connect(self.addr)
     }
 
     /// All that is answered to these bytes, to the end of the connection; the client stays open for writing.
@@ -108,16 +99,6 @@ impl Program {
         echoes(&mut self.http(echo()), b"are you there?");
     }
 
-    /// Waits for a line of the log that has all of `words`.
-    #[track_caller]
-    pub fn logged(&self, words: &[&str]) -> String {
-        let found =
-            |log: &String| log.lines().find(|l| words.iter().all(|w| l.contains(w))).map(str::to_owned);
-        let log = self.log.0.lock().unwrap();
-        let (log, _) = self.log.1.wait_timeout_while(log, patience(), |log| found(log).is_none()).unwrap();
-        found(&log).unwrap_or_else(|| panic!("no {words:?} in the log:\n{log}"))
-    }
-
     /// Its descriptors: sockets, pipes, others.
     pub fn descriptors(&self) -> (usize, usize, usize) {
         let dir = format!("/proc/{}/fd", self.child.id());
@@ -131,25 +112,20 @@ impl Program {
 
     /// SIGTERM; returns when the program has seen it, and so does not accept any more, or will not for long.
     pub fn terminate(&mut self) {
-        self.signal();
-        let mut line = String::new();
-        self.out.read_line(&mut line).unwrap();
+        self.server.terminate();
+        let line = self.server.line();
         assert!(line.starts_with("SIGTERM: nobody new"), "{line}");
     }
 
+    /// A second one.
     pub fn signal(&self) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.server.terminate();
     }
 
     /// Waits for its end, in order; gives its last line.
     #[track_caller]
-    pub fn ended(mut self) -> String {
-        let mut said = String::new();
-        self.out.read_to_string(&mut said).unwrap();
-        let status = self.child.wait().unwrap();
-        assert_eq!(status.code(), Some(0), "{said}\n{}", self.log.0.lock().unwrap());
-        said.lines().last().unwrap_or_default().to_owned()
+    pub fn ended(self) -> String {
+        self.server.ended().0.lines().last().unwrap_or_default().to_owned()
     }
 
     /// Both; gives its last line.
@@ -157,29 +133,6 @@ impl Program {
     pub fn end(mut self) -> String {
         self.terminate();
         self.ended()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-pub fn patient(stream: TcpStream) -> TcpStream {
-    stream.set_read_timeout(Some(patience())).unwrap();
-    stream.set_write_timeout(Some(patience())).unwrap();
-    stream
-}
-
-/// Waits until `cond` holds.
-#[track_caller]
-pub fn eventually(what: &str, mut cond: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !cond() {
-        assert!(start.elapsed() < patience(), "never came about: {what}");
-        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -255,38 +208,10 @@ pub fn echoes(stream: &mut TcpStream, bytes: &[u8]) {
     assert_eq!(back, bytes);
 }
 
-/// What comes until the connection ends. A reset would be an error: an answer could be lost by it.
-#[track_caller]
-pub fn to_the_end(stream: &mut impl Read) -> Vec<u8> {
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).unwrap();
-    all
-}
-
-/// Reads until `end` has come.
-#[track_caller]
-pub fn until(stream: &mut impl Read, end: &str) -> String {
-    let (mut all, mut byte) = (Vec::new(), [0]);
-    while !all.ends_with(end.as_bytes()) {
-        let n = stream.read(&mut byte).unwrap();
-        assert_eq!(n, 1, "no {end:?} after {:?}", String::from_utf8_lossy(&all));
-        all.push(byte[0]);
-    }
-    String::from_utf8_lossy(&all).into_owned()
-}
-
 /// What curl says on stdout, and its exit code.
+#[track_caller]
 pub fn curl(curl: &Path, args: &[&str]) -> (String, i32) {
-    let out = Command::new(curl)
-        .args(["-sS", "-m", "80", "--noproxy", ""])
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    if !out.stderr.is_empty() {
-        println!("curl {args:?}: {}", String::from_utf8_lossy(&out.stderr));
-    }
-    (String::from_utf8_lossy(&out.stdout).into_owned(), out.status.code().unwrap_or(-1))
+    curl_with(curl, &["--noproxy", ""], args)
 }
 
 /// A stream of bytes that tell where in it they belong.

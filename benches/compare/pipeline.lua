@@ -1,6 +1,6 @@
 -- For wrk: sixteen requests at a time on each connection.
 function init(args)
-    request_16 = string.rep(wrk.format("GET", "/"), 16)
+    request_16 = string.rep(wrk.format(), 16)
 end
 
 function request()

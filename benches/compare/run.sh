@@ -15,6 +15,7 @@ GO=${GO:-go} ROUNDS=${ROUNDS:-3} PROCS=${PROCS:-1 2} ONLY=${ONLY:-} SECS=${SECS:
 ALL='spawn yield2 yield1000 pingpong chan_buffered chan_mpmc select2 select8 ring sieve skynet parked1m timers mutex rwlock
 echo http hog_spin hog_block idle'
 BIN=raw/bin
+. ./turns.sh
 
 case ${1:-} in
 --table) exec ./report.py ;;
@@ -146,40 +147,6 @@ measure() {
     esac
 }
 
-# Time that the CPUs have been busy, by anybody and by the hypervisor for others, in hundredths of a second.
-busy() {
-    local user nice system irq softirq steal
-    read -r _ user nice system _ _ irq softirq steal _ </proc/stat
-    echo $((user + nice + system + irq + softirq + steal))
-}
-
-# Waits until the machine is quiet; for five seconds, no longer.
-quiet() {
-    local before i
-    for ((i = 0; i < 10; i++)); do
-        before=$(busy)
-        sleep 0.5
-        [ $(($(busy) - before)) -gt 5 ] || return 0
-    done
-}
-
-# turn ROUND WORKLOAD NAME PROCS COMMAND: one program's turn. The lines go to raw/, each with its round and with what others
-# took meanwhile, in per cent of one CPU: all that was used, less what the program and its client used.
-turn() {
-    local round=$1 before after began ended own others
-    shift
-    quiet
-    began=$(date +%s%N) before=$(busy)
-    TIMEFORMAT='%U %S'
-    { time measure "$@" >raw/turn; } 2>raw/time
-    after=$(busy) ended=$(date +%s%N)
-    own=$(awk 'END { printf "%d", ($1 + $2) * 100 }' raw/time)
-    others=$(((after - before - own) * 1000000000 / (ended - began)))
-    [ $others -ge 0 ] || others=0
-    awk -v head="$round $others" 'NF == 5 { print head, $0 }' raw/turn >>"raw/$1.txt"
-    echo "$1 round $round procs $3 $2$([ $others -le 8 ] || echo ": others took $others % of a CPU")" >&2
-}
-
 build
 facts >raw/facts
 workloads=${*:-$ALL}
@@ -190,7 +157,7 @@ for workload in $workloads; do
             # A server with one CPU needs one P.
             case $workload.$procs in echo.1 | http.1) ;; echo.* | http.*) continue ;; esac
             while read -r name command; do
-                turn $round "$workload" "$name" "$procs" "$command" </dev/null
+                turn $round "raw/$workload.txt" "$workload" "$name" "$procs" "$command" </dev/null
             done < <(programs "$workload" "$procs")
         done
     done

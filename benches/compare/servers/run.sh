@@ -20,6 +20,7 @@ GO=${GO:-go} ROUNDS=${ROUNDS:-3} PROCS=${PROCS:-1 2} SECS=${SECS:-3}
 ONLY=${ONLY:-gosched go tokio} WORKLOADS=${WORKLOADS:-http https chat}
 MEMBERS=1000 MESSAGES=400 # of the chat: members, and messages a second
 BIN=$PWD/raw/bin DIR=$PWD/raw/dir RESULTS=raw/results.txt
+. ../turns.sh
 
 write=() tables=
 for word; do
@@ -158,7 +159,7 @@ measure() {
         serve $http || true
         for mode in 1 16; do
             local script=() parts=(plaintext.rps=req/s plaintext.p99=us)
-            [ $mode = 1 ] || script=(-s pipeline.lua) parts=(pipelined.rps=req/s -)
+            [ $mode = 1 ] || script=(-s ../pipeline.lua) parts=(pipelined.rps=req/s -)
             $second timeout 60 wrk -t1 -c64 "-d${SECS}s" --latency "${script[@]}" "http://$ADDR/plaintext" 2>/dev/null |
                 awk 'function us(t) { return t ~ /us$/ ? t + 0 : t ~ /ms$/ ? t * 1000 : t * 1000000 }
                     $1 == "99%" { p99 = us($2) } /Non-2xx/ { bad = 1 }
@@ -184,40 +185,6 @@ measure() {
     stop "$workload $who"
 }
 
-# Time that the CPUs have been busy, by anybody and by the hypervisor for others, in hundredths of a second.
-busy() {
-    local user nice system irq softirq steal
-    read -r _ user nice system _ _ irq softirq steal _ </proc/stat
-    echo $((user + nice + system + irq + softirq + steal))
-}
-
-# Waits until the machine is quiet; for five seconds, no longer.
-quiet() {
-    local before i
-    for ((i = 0; i < 10; i++)); do
-        before=$(busy)
-        sleep 0.5
-        [ $(($(busy) - before)) -gt 5 ] || return 0
-    done
-}
-
-# turn ROUND WORKLOAD NAME PROCS: one server's turn. The lines go to the results, each with its round and with what others
-# took meanwhile, in per cent of one CPU: all that was used, less what the server and its client used.
-turn() {
-    local round=$1 before after began ended own others
-    shift
-    [ -n "${QUICK:-}" ] || quiet
-    began=$(date +%s%N) before=$(busy)
-    TIMEFORMAT='%U %S'
-    { time measure "$@" >raw/turn; } 2>raw/time
-    after=$(busy) ended=$(date +%s%N)
-    own=$(awk 'END { printf "%d", ($1 + $2) * 100 }' raw/time)
-    others=$(((after - before - own) * 1000000000 / (ended - began)))
-    [ $others -ge 0 ] || others=0
-    awk -v head="$round $others" 'NF == 5 { print head, $0 }' raw/turn >>$RESULTS
-    echo "$1 round $round procs $3 $2$([ $others -le 8 ] || echo ": others took $others % of a CPU")" >&2
-}
-
 mkdir -p raw
 [ "${BUILD:-yes}" = no ] || build
 facts >raw/facts
@@ -228,7 +195,7 @@ for ((round = 1; round <= ROUNDS; round++)); do
     for procs in $PROCS; do
         for workload in $WORKLOADS; do
             for name in $ONLY; do
-                turn $round "$workload" "$name" "$procs" </dev/null
+                turn $round $RESULTS "$workload" "$name" "$procs" </dev/null
             done
         done
     done

@@ -70,20 +70,26 @@ impl Limit {
     }
 
     /// To be asked before each wait: `Err` if there is to be none, else its deadline.
+    #[inline]
     pub(crate) fn wait_until(&mut self) -> Result<Option<Instant>, ()> {
         match self.block {
             Block::No => Err(()),
             Block::Forever => Ok(None),
-            Block::For(d) if d.is_zero() => Err(()),
-            Block::For(d) => match self.deadline {
-                None => {
-                    let deadline = park::now().checked_add(d);
-                    self.deadline = Some(deadline);
-                    Ok(deadline)
-                }
-                Some(Some(t)) if t <= park::now() => Err(()),
-                Some(deadline) => Ok(deadline),
-            },
+            Block::For(d) => self.wait_for(d),
+        }
+    }
+
+    #[inline(never)]
+    fn wait_for(&mut self, d: Duration) -> Result<Option<Instant>, ()> {
+        match self.deadline {
+            _ if d.is_zero() => Err(()),
+            None => {
+                let deadline = park::now().checked_add(d);
+                self.deadline = Some(deadline);
+                Ok(deadline)
+            }
+            Some(Some(t)) if t <= park::now() => Err(()),
+            Some(deadline) => Ok(deadline),
         }
     }
 }

@@ -1,28 +1,35 @@
 //! `selectgo`: one of several channel operations, whichever can go first (Go: runtime/select.go).
 //!
 //! ```text
+//!   pass 0  glance at the cases in a random order (pollorder), without a lock
+//!           one that seems ready: lock its channel alone, look; if it can go, it goes         ──► done
 //!   pass 1  lock all channels, in the order of their addresses (lockorder)
-//!           look at the cases in a random order (pollorder): the first that can go, goes      ──► done
+//!           look at the cases in pollorder: the first that can go, goes                       ──► done
 //!           none, and there is a default                                                      ──► default
 //!   pass 2  one sudog per case, into its channel's queue; all with the same ticket
 //!           park; the commit (selparkcommit) unlocks all
-//!   pass 3  lock all again; take the sudogs that lost out of their queues
+//!   pass 3  take the sudogs that lost out of their queues, under the lock of each
 //!           the one that the waker named has won                                              ──► done
 //! ```
+//!
+//! Pass 0 is ours, not Go's: where a case is ready, the other channels are not locked, and no order is made of them. What
+//! it finds ready was ready at that moment, under the lock; that is all a select has to be right about when it does not
+//! wait. Only "none is ready" is a statement about all channels at one moment, and that is pass 1's.
 //!
 //! **Uniform.** A random permutation is walked until the first ready case: each ready case is first with the same chance.
 //! The sudogs enter their queues in the same order: of several cases at one channel a waker finds each first alike.
 //!
-//! **No deadlock.** Every select locks in the same order, and everything else locks one channel at a time. A channel in
-//! several cases is locked once: its cases are neighbours in lockorder.
+//! **No deadlock.** Every select that locks several channels locks them in the same order, and everything else locks one
+//! channel at a time. A channel in several cases is locked once: its cases are neighbours in lockorder.
 //!
 //! **One winner.** From the first unlock of selparkcommit on, wakers at several channels may find the sudogs of this wait.
 //! Each dequeues under its channel's lock and then must claim the ticket; one succeeds, the others pass us over. So at
 //! most one value passes. A deadline claims the same ticket.
 //!
 //! **The stack stays until the last unlock.** A waker may have readied us while selparkcommit still unlocks the other
-//! channels, and it reads the cases from our stack to do so. But the first thing that we do when we wake is to lock all
-//! channels, and that takes until the last of them is unlocked; after which selparkcommit touches nothing.
+//! channels, and it reads the cases from our stack to do so. But when we wake we lock every channel, one after the other,
+//! before we leave this frame; all but the winner's, which the waker has locked. That takes until the last of them is
+//! unlocked; after which selparkcommit touches nothing.
 //!
 //! **Promises.** A case that sends without having a value yet (`Select`) does not complete, it commits: see [`How`].
 
@@ -32,7 +39,7 @@ use crate::scase::{Dir, Fired, Scase};
 use crate::send::{self, Sent, chansend_raw};
 use crate::shuttle::sound;
 use crate::sudog::{Sudog, Wake, WakeList};
-use gosched_runtime::cheaprandn;
+use gosched_runtime::cheapshuffle;
 use gosched_runtime::park::{self, Awaited, Awaits, WaitReason, Waiter, Woken};
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -148,28 +155,40 @@ unsafe fn awaited_by(locks: *const (), f: &mut dyn FnMut(Awaited)) {
 /// # Safety
 /// The cases' own invariants, for as long as this runs.
 pub(crate) unsafe fn selectgo(cases: &[Scase<'_>], s: Scratch<'_>, block: Block) -> Option<(usize, How)> {
-    // The random order, nil cases left out (they are never ready, and wait nowhere).
+    // Nil cases are left out: they are never ready, and wait nowhere.
     let mut n = 0;
     for (i, case) in cases.iter().enumerate() {
         if !case.c.is_null() {
-            let j = if n == 0 { 0 } else { cheaprandn(n as u32 + 1) as usize };
-            s.pollorder[n] = s.pollorder[j];
-            s.pollorder[j] = i as u32;
-            s.lockorder[n] = i as u32;
+            s.pollorder[n] = i as u32;
             n += 1;
         }
     }
-    let (pollorder, lockorder) = (&s.pollorder[..n], &mut s.lockorder[..n]);
+    let (pollorder, lockorder) = (&mut s.pollorder[..n], &mut s.lockorder[..n]);
+    cheapshuffle(pollorder);
+    let mut front = false;
+    // Pass 0.
+    for &i in pollorder.iter() {
+        let i = i as usize;
+        // SAFETY: the cases' invariants.
+        match unsafe { glance(&cases[i]) } {
+            Ok(None) => {}
+            Ok(Some(how)) => return Some((i, how)),
+            Err(TakenBack) => {
+                front = true;
+                break;
+            }
+        }
+    }
+    lockorder.copy_from_slice(pollorder);
     if sound("select: one order of locks") {
-        lockorder.sort_unstable_by_key(|&i| cases[i as usize].c.addr());
+        sort_by_address(lockorder, cases);
     }
     let locks = Locks { cases, lockorder };
     let mut limit = Limit::new(block);
-    let mut front = false;
     locks.sellock();
     'again: loop {
         // Pass 1.
-        for &i in pollorder {
+        for &i in pollorder.iter() {
             let i = i as usize;
             let case = &cases[i];
             let Some(c) = case.hchan() else { continue };
@@ -215,7 +234,7 @@ pub(crate) unsafe fn selectgo(cases: &[Scase<'_>], s: Scratch<'_>, block: Block)
         let deadline = cases.iter().fold(deadline, |d, case| earlier(d, due(case)));
         let w = park::current();
         let ticket = w.open_ticket();
-        for &i in pollorder {
+        for &i in pollorder.iter() {
             let case = &cases[i as usize];
             let Some(c) = case.hchan() else { continue };
             let sg = s.sudogs[i as usize].write(Sudog::new(w, Some(ticket), true, case.elem));
@@ -238,37 +257,84 @@ pub(crate) unsafe fn selectgo(cases: &[Scase<'_>], s: Scratch<'_>, block: Block)
         w.awaits_nothing();
 
         // Pass 3.
-        locks.sellock();
         let won: *const Sudog = w.take_param().cast();
         debug_assert_eq!(won.is_null(), woken == Woken::TimedOut);
         let mut winner = None;
-        for &i in locks.lockorder {
+        for &i in pollorder.iter() {
             let case = &cases[i as usize];
             let Some(c) = case.hchan() else { continue };
             // SAFETY: pass 2 initialised it.
             let sg = unsafe { s.sudogs[i as usize].assume_init_ref() };
             if ptr::eq(sg, won) {
                 winner = Some((i as usize, sg));
-            } else {
-                let q = if case.dir == Dir::Send { &c.sendq } else { &c.recvq };
-                // SAFETY: c is locked; the sudog was put in this queue.
-                unsafe { q.remove(sg) };
-            }
-        }
-        let Some((i, sg)) = winner else { continue }; // a deadline: one more look
-        let how = match sg.wake() {
-            Wake::Done if !sg.is_hollow() => How::Done,
-            Wake::Done if sg.partner.get().is_null() => How::Reserved,
-            Wake::Done => How::Partner(sg.partner.get()),
-            Wake::Closed => How::Closed,
-            Wake::Again | Wake::Waiting => {
-                front = true;
                 continue;
             }
-        };
-        // SAFETY: all are locked.
-        unsafe { locks.selunlock() };
-        return Some((i, how));
+            let q = if case.dir == Dir::Send { &c.sendq } else { &c.recvq };
+            c.lock();
+            // SAFETY: c is locked; the sudog was put in this queue.
+            unsafe {
+                q.remove(sg);
+                c.unlock();
+            }
+        }
+        if let Some((i, sg)) = winner {
+            match sg.wake() {
+                Wake::Done if !sg.is_hollow() => return Some((i, How::Done)),
+                Wake::Done if sg.partner.get().is_null() => return Some((i, How::Reserved)),
+                Wake::Done => return Some((i, How::Partner(sg.partner.get()))),
+                Wake::Closed => return Some((i, How::Closed)),
+                Wake::Again | Wake::Waiting => front = true,
+            }
+        }
+        locks.sellock(); // one more look, also at a deadline
+    }
+}
+
+/// Sorts case numbers by the addresses of their channels. (What a `select!` has is too few for more than insertion.)
+fn sort_by_address(order: &mut [u32], cases: &[Scase<'_>]) {
+    let addr = |i: u32| cases[i as usize].c.addr();
+    if order.len() > 16 {
+        return order.sort_unstable_by_key(|&i| addr(i));
+    }
+    for end in 1..order.len() {
+        let (moved, mut at) = (order[end], end);
+        while at > 0 && addr(order[at - 1]) > addr(moved) {
+            order[at] = order[at - 1];
+            at -= 1;
+        }
+        order[at] = moved;
+    }
+}
+
+/// A sender has promised a value and then taken the promise back.
+struct TakenBack;
+
+/// Whether `case` can go now, its channel alone locked, and that only where there is a chance; if so, it has gone.
+///
+/// # Safety
+/// The case's own invariants.
+#[inline]
+unsafe fn glance(case: &Scase<'_>) -> Result<Option<How>, TakenBack> {
+    let Some(c) = case.hchan() else { return Ok(None) };
+    let hopeless = if case.dir == Dir::Send { c.full() } else { c.empty() };
+    if hopeless {
+        return Ok(None);
+    }
+    let mut wakes = WakeList::new();
+    c.lock();
+    // SAFETY: c is locked, and nothing else; who is in wakes was dequeued by look.
+    unsafe {
+        match look(c, case, &mut wakes) {
+            Ok(how) => {
+                c.unlock();
+                wakes.ready();
+                Ok(how)
+            }
+            Err(promise) => match recv::await_promise(c, promise, case.elem, WaitReason::Select) {
+                Wake::Done => Ok(Some(How::Done)),
+                _ => Err(TakenBack),
+            },
+        }
     }
 }
 

@@ -129,6 +129,26 @@ pub fn cheaprandn(n: u32) -> u32 {
     rand::below(n)
 }
 
+/// Puts what is in `items` into a random order, each as likely as the others (but for less than one in 2^19). In an
+/// exploration it is made of the exploration's choices. Never parks.
+///
+/// ```
+/// let mut order = [0, 1, 2, 3];
+/// gosched_runtime::cheapshuffle(&mut order);
+/// order.sort();
+/// assert_eq!(order, [0, 1, 2, 3]);
+/// ```
+#[inline]
+pub fn cheapshuffle(items: &mut [u32]) {
+    if exploring() || items.len() > rand::AT_ONCE {
+        for i in 1..items.len() {
+            items.swap(i, cheaprandn(i as u32 + 1) as usize);
+        }
+    } else {
+        rand::shuffle(items);
+    }
+}
+
 /// Whether the caller runs in an exploration.
 #[inline]
 pub(crate) fn explored() -> bool {

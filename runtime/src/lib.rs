@@ -236,7 +236,7 @@ pub mod seen {
 
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub use boot::{Config, gomaxprocs, num_cpu, run, set_gomaxprocs};
-pub use hook::cheaprandn;
+pub use hook::{cheaprandn, cheapshuffle};
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 pub use local::{AccessError, LocalKey};
 #[cfg(gosched_shuttle)]

@@ -46,8 +46,13 @@ fn start() -> u64 {
 /// let drawn: Vec<u32> = (0..8).map(|_| gosched_runtime::cheaprand()).collect();
 /// assert!(drawn.iter().any(|n| *n != drawn[0]));
 /// ```
-#[inline(never)] // reaches a thread-local, and a goroutine may change threads between two calls
+#[inline]
 pub fn cheaprand() -> u32 {
+    (cheaprand64() >> 32) as u32
+}
+
+#[inline(never)] // reaches a thread-local, and a goroutine may change threads between two calls
+fn cheaprand64() -> u64 {
     STATE.with(|state| {
         let mut x = state.get();
         if x == 0 {
@@ -58,7 +63,7 @@ pub fn cheaprand() -> u32 {
         x ^= x << 25;
         x ^= x >> 27;
         state.set(x);
-        (x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
     })
 }
 
@@ -68,9 +73,50 @@ pub(crate) fn below(n: u32) -> u32 {
     ((u64::from(cheaprand()) * u64::from(n)) >> 32) as u32
 }
 
+/// How many [`shuffle`] takes: one draw has 64 bits, the orders of 16 are less than 2^45.
+pub(crate) const AT_ONCE: usize = 16;
+
+/// Puts up to [`AT_ONCE`] items into a random order with one draw: what a choice leaves of it, its fraction, is the draw
+/// for the next. (Fisher and Yates; the draw used up like digits: Brackett-Rozinsky and Lemire, "Batched ranged random
+/// integer generation", 2024, without their rejections.)
+pub(crate) fn shuffle(items: &mut [u32]) {
+    debug_assert!(items.len() <= AT_ONCE);
+    if items.len() < 2 {
+        return;
+    }
+    let mut fraction = cheaprand64();
+    for i in 1..items.len() {
+        let n = u128::from(fraction) * (i as u128 + 1);
+        fraction = n as u64;
+        items.swap(i, (n >> 64) as usize);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_orders_come_about_equally_often() {
+        let mut seen = std::collections::HashMap::new();
+        for _ in 0..120_000 {
+            let mut order = [0, 1, 2, 3, 4];
+            shuffle(&mut order);
+            *seen.entry(order).or_insert(0u32) += 1;
+        }
+        assert_eq!(seen.len(), 120);
+        assert!(seen.values().all(|c| (750..1_250).contains(c)), "{seen:?}");
+        // And where each of sixteen comes to lie.
+        let mut seen = [[0u32; 16]; 16];
+        for _ in 0..160_000 {
+            let mut order: [u32; 16] = std::array::from_fn(|i| i as u32);
+            shuffle(&mut order);
+            for (at, who) in order.into_iter().enumerate() {
+                seen[at][who as usize] += 1;
+            }
+        }
+        assert!(seen.iter().flatten().all(|c| (9_200..10_800).contains(c)), "{seen:?}");
+    }
 
     #[test]
     fn all_values_below_n_come_about_equally_often() {

@@ -50,3 +50,10 @@ pub fn cheaprandn(n: u32) -> u32 {
     let _ = n;
     0
 }
+
+/// A random order: choices of the checker's.
+pub fn cheapshuffle(items: &mut [u32]) {
+    for i in 1..items.len() {
+        items.swap(i, cheaprandn(i as u32 + 1) as usize);
+    }
+}

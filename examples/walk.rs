@@ -12,7 +12,7 @@ use gosched::sync::{Mutex, WaitGroup};
 use gosched::{Config, debug, go, syscall, time, yield_now};
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,20 +30,21 @@ fn overflow() {
     }
 }
 
-/// Consuming: whoever yields goes to the global queue. When is it his turn, if the local queue is full of others?
+/// Consuming: 129 goroutines are in the global queue (see above). When is it their turn, while the local queue is full?
 fn every61() {
-    static RAN: AtomicUsize = AtomicUsize::new(0);
-    for _ in 0..250 {
-        go(|| {
-            RAN.fetch_add(1, Relaxed);
-        });
+    const STARTED: usize = 380;
+    let order = Arc::new(Mutex::new(Vec::with_capacity(STARTED)));
+    let wg = WaitGroup::new();
+    for g in 1..=STARTED {
+        let order = order.clone();
+        wg.go(move || order.lock().push(g));
     }
-    let mut before = 0;
-    for _ in 0..4 {
-        yield_now();
-        let now = RAN.load(Relaxed);
-        println!("main yields; {} others run before it is main's turn again", now - before);
-        before = now;
+    wg.wait();
+    // The oldest ones had to give way to the 258th.
+    let order = order.lock();
+    let turns: Vec<usize> = (1..=4).filter_map(|g| order.iter().position(|&ran| ran == g)).collect();
+    for (turn, g) in turns.windows(2).zip(2..) {
+        println!("{} others, then goroutine {g} of the global queue", turn[1] - turn[0] - 1);
     }
 }
 

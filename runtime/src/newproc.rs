@@ -478,9 +478,9 @@ impl Builder {
     }
 }
 
-/// Lets the others run: the calling goroutine goes to the end of the global queue (Go: `runtime.Gosched`). Nothing has
-/// to wake it, but it counts as parking: it may go on on another thread. On a plain thread it is
-/// `std::thread::yield_now`.
+/// Lets the others run: the calling goroutine goes to the end of its P's queue, behind all that wait there (Go:
+/// `runtime.Gosched`, which puts it at the end of the global one). Nothing has to wake it, but it counts as parking: it may
+/// go on on another thread. On a plain thread it is `std::thread::yield_now`.
 ///
 /// ```
 /// # unsafe { gosched_runtime::run(|| {

@@ -4,7 +4,7 @@
 //! ```text
 //!   mstart ─► schedule ─► findrunnable ─► execute ══ resume ══► the goroutine
 //!                ▲                                                │
-//!                └── obey:  Yield    to the end of the global queue
+//!                └── obey:  Yield    to the end of the P's queue (wake.rs, put_last)
 //!                           Park     commit; if it declines, run it again
 //!                           (return) goexit0: stack and G go back to the P's caches
 //! ```
@@ -100,11 +100,7 @@ fn execute(m: &'static M, g: &'static G) {
                 trace::park(g);
                 m.set_curg(None);
                 g.set_runnable();
-                SCHED.lock().globrunqput(g);
-                if m.p().is_none() {
-                    wake::wakep();
-                }
-                return;
+                return wake::put_last(m.p(), g);
             }
             Left::Finished => {
                 freeze::gate(m);

@@ -115,6 +115,14 @@ impl<T: Linked> RunQ<T> {
     #[must_use = "the goroutines handed back are in no queue"]
     pub(crate) fn runqput(&self, g: NonNull<T>, next: bool) -> Option<GQueue<T>> {
         let g = if next {
+            // Only the owner fills it: where it is empty it stays so, and a store will do, which costs less than a swap.
+            if self.runnext.load(Ordering::Relaxed).is_null() {
+                // Release: publishes g to the thief that takes it (AcqRel in runqgrab).
+                let release =
+                    if sound("runq: runnext published") { Ordering::Release } else { Ordering::Relaxed };
+                self.runnext.store(g.as_ptr(), release);
+                return None;
+            }
             // AcqRel: publishes g to the thief that takes it (Acquire in runqgrab); acquires the kicked one, which a
             // failed thief may have looked at but nobody else wrote.
             let old = self.runnext.swap(g.as_ptr(), Ordering::AcqRel);

@@ -2,7 +2,7 @@
 //!
 //! What is checked: each goroutine is taken exactly once, by the owner, by a thief or in the overflow; and whoever takes
 //! it sees what was written into it before it was queued.
-//! What makes it fail: without the Release of tail a thief reads an unpublished goroutine; without the check of the
+//! What makes it fail: without the Release of tail or runnext a thief reads an unpublished goroutine; without the check of the
 //! thief's claim (its CAS on head) two of them run the same one.
 
 use crate::glist::{GQueue, Linked};
@@ -101,6 +101,12 @@ fn each_is_taken_once_from_runnext() {
 #[should_panic]
 fn without_the_release_of_tail_a_thief_reads_an_unpublished_one() {
     with_bug("runq: tail published", || owner_and_thieves(2, 1, false));
+}
+
+#[test]
+#[should_panic]
+fn without_the_release_of_runnext_a_thief_reads_an_unpublished_one() {
+    with_bug("runq: runnext published", || owner_and_thieves(2, 1, true));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::checkdead::{Going, checkdead};
 use crate::clock::nanotime;
 use crate::g::G;
 use crate::idle::{acquirep, pidleget, pidleput, releasep};
-use crate::m::M;
+use crate::m::{M, Seen};
 use crate::netpoll::{self, PollWait};
 use crate::p::P;
 use crate::rand::below as cheaprandn;
@@ -188,7 +188,11 @@ fn from_others(m: &'static M, p: &'static P) -> Stolen {
         m.spinning.set(true);
         SCHED.spin.begin();
     }
-    stealwork(p)
+    let stolen = stealwork(p);
+    if matches!(stolen, Stolen::Nothing) && others_hand_over_quickly(m, p) {
+        std::thread::sleep(NAP);
+    }
+    stolen
 }
 
 /// Four rounds over all Ps, each from a random start and with a stride that meets every P once.
@@ -236,17 +240,50 @@ fn coprime_stride(n: u32) -> u32 {
     }
 }
 
-/// A goroutine that was made runnable a moment ago is likely to run on its own P in another: give it about 3 µs, so that
-/// a pair that ping-pongs is not torn apart. (Always true: the thief looks again after it.)
+/// A goroutine that was made runnable a moment ago is likely to run on its own P in another: give it about 3 µs. Where that
+/// P has switched meanwhile, it gets on by itself, and what is in runnext now has come since: a pair that ping-pongs is not
+/// torn apart. Nor where it stands still because it is just waking somebody, us in most cases: that takes longer than 3 µs,
+/// for ever if we keep its processor busy. (Go gives it nearly 60 µs in any case, and then looks whether the same goroutine
+/// is still there.)
 fn worth_taking_runnext(victim: &'static P) -> bool {
-    if !victim.m_raw().is_null() {
+    let before = victim.switches();
+    while let Some(m) = M::of_raw(victim.m_raw()) {
         let t = nanotime();
         while nanotime() - t < 3_000 {
             std::hint::spin_loop();
         }
+        if victim.switches() != before {
+            return false;
+        }
+        if !m.wakes.get() {
+            break;
+        }
+        std::thread::sleep(NAP);
     }
     true
 }
+
+/// Whether the other Ps have switched so often since this M was here last that their goroutines do little but hand over to
+/// each other: several times in the time that it takes to wake a thread.
+fn others_hand_over_quickly(m: &'static M, p: &'static P) -> bool {
+    const QUICK_NS: u64 = 400;
+    const LAST_NS: u64 = 1_000_000;
+    let (mut running, mut switches) = (0, 0u32);
+    for other in SCHED.allp().iter().filter(|other| !std::ptr::eq(**other, p)) {
+        running += u64::from(!other.m_raw().is_null());
+        switches = switches.wrapping_add(other.switches());
+    }
+    let now = Seen { by: p.id, at: nanotime(), switches };
+    let then = m.others.replace(now);
+    let (passed, switches) = (now.at - then.at, u64::from(switches.wrapping_sub(then.switches)));
+    then.by == p.id && running > 0 && passed < LAST_NS && switches * QUICK_NS >= passed * running
+}
+
+/// How long a thief who has found nothing stays away from Ps that hand over quickly. (Go's `usleep(3)` before it takes a
+/// runnext: with the slack of the system's timers that is nearly 60 µs, and so is this.) It goes on to count as spinning, so
+/// that they need not wake anybody for each goroutine that they make runnable and run themselves a moment later. To be woken
+/// instead, every time that it has fallen asleep, made a message between two goroutines half as dear again.
+const NAP: Duration = Duration::from_micros(3);
 
 /// Nothing found: gives the P up, unless a last look finds something.
 fn go_idle(m: &'static M) -> Idle {

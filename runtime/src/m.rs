@@ -56,6 +56,14 @@ impl Flag {
     }
 }
 
+/// How often the Ps other than `by` had switched at a time.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen {
+    pub(crate) by: u32,
+    pub(crate) at: u64,
+    pub(crate) switches: u32,
+}
+
 #[repr(align(128))] // two cache lines: Ms of different cores share none
 pub(crate) struct M {
     /// The number of its thread; another one when it gets another thread.
@@ -72,6 +80,10 @@ pub(crate) struct M {
     older: Option<&'static M>,
     /// Looks for work; counted in `Spinning` (Go: nmspinning). Its own, except that a waker sets it before `notewakeup`.
     pub(crate) spinning: Flag,
+    /// It is in the middle of waking another. Its own to write.
+    pub(crate) wakes: Flag,
+    /// What it saw of the other Ps when it last found nothing. Its own.
+    pub(crate) others: Cell<Seen>,
     /// Where it sleeps without work.
     pub(crate) park: Note,
     /// The P that it gets when it is woken; none: its thread is to end. Written by the waker before `notewakeup`.
@@ -109,6 +121,8 @@ impl M {
             p: AtomicPtr::new(std::ptr::null_mut()),
             curg: AtomicPtr::new(std::ptr::null_mut()),
             spinning: Flag(AtomicBool::new(false)),
+            wakes: Flag(AtomicBool::new(false)),
+            others: Cell::default(),
             park: Note::new(),
             nextp: Cell::new(None),
             altstack: Cell::new(None),

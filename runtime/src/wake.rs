@@ -134,7 +134,11 @@ fn wakep_now() {
         p
     };
     if let Some(p) = p {
+        // For the one who is woken: findrunnable.rs, `worth_taking_runnext`.
+        let me = m::current_m();
+        me.inspect(|m| m.wakes.set(true));
         startm(p, true);
+        me.inspect(|m| m.wakes.set(false));
     }
 }
 

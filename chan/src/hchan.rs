@@ -19,9 +19,11 @@
 //!    yet to say what: senders count it as taken, receivers see only values. So a ring may be empty and without room.
 //!
 //! ## The lock
-//! A raw one, because it is not released by who took it: a waiter goes to sleep with the lock held, and it is released
-//! by the park's commit (`chanparkcommit`), when the waiter has left its stack. No user code ever runs under it: values
-//! are moved, never dropped, compared or cloned.
+//! A raw one (the runtime's rawlock.rs), because it is not released by who took it: a waiter goes to sleep with the lock held,
+//! and it is released by the park's commit (`chanparkcommit`), when the waiter has left its stack. From then on it may come
+//! back and drop its handle: so the commit's unlock is the kind that touches nothing afterwards (`unlock_last`). All
+//! others are done by somebody who has borrowed a handle. No user code ever runs under it: values are moved, never dropped,
+//! compared or cloned.
 //!
 //! ## Without the lock
 //! `empty` and `full` let a poll that finds nothing be two loads. Each looks at two things, one after the other, and
@@ -35,10 +37,9 @@
 
 use crate::buf::{Elemtype, Ring};
 use crate::shuttle::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::shuttle::{RawMutex, sound};
+use crate::shuttle::{Lock, sound};
 use crate::sudog::{Sudog, WaitQ, Wake, WakeList};
 use gosched_runtime::park::{self, Awaited, Awaits, WaitReason, Waiter, Woken};
-use parking_lot::lock_api::RawMutex as _;
 use std::alloc::{self, Layout};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -164,7 +165,7 @@ impl Timer {
 pub(crate) struct Hchan {
     /// Handles. The last one to go frees.
     refs: AtomicUsize,
-    lock: RawMutex,
+    lock: Lock,
     /// Written under the lock, once; read anywhere.
     closed: AtomicBool,
     pub(crate) ring: Ring,
@@ -178,16 +179,25 @@ pub(crate) struct Hchan {
 impl Hchan {
     #[inline]
     pub(crate) fn lock(&self) {
-        // The guard is stateless: what it stands for is given back by `unlock`, maybe by another's hand.
-        let _ = self.lock.lock();
+        self.lock.lock();
     }
 
     /// # Safety
-    /// The lock is held, and the caller acts for who holds it.
+    /// The lock is held, the caller acts for who holds it, and a handle stays until this returns.
     #[inline]
     pub(crate) unsafe fn unlock(&self) {
         // SAFETY: the caller's promise.
-        unsafe { self.lock.unlock(Default::default()) };
+        unsafe { self.lock.unlock() };
+    }
+
+    /// As `unlock`, where the channel may be gone as soon as the lock is free.
+    ///
+    /// # Safety
+    /// The lock is held, and the caller acts for who holds it.
+    #[inline]
+    pub(crate) unsafe fn unlock_last(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.lock.unlock_last() };
     }
 
     #[inline]
@@ -370,7 +380,7 @@ unsafe fn awaited_by_none(_: *const (), _: &mut dyn FnMut(Awaited)) {}
 /// gone: it is the last thing that is done.
 pub(crate) unsafe fn chanparkcommit(_: Waiter, arg: *mut ()) -> bool {
     // SAFETY: the caller's promise. The waiter's handle keeps the channel until the lock is released.
-    unsafe { (*arg.cast::<Hchan>()).unlock() };
+    unsafe { (*arg.cast::<Hchan>()).unlock_last() };
     true
 }
 
@@ -434,7 +444,7 @@ impl<T> Ref<T> {
         unsafe {
             h.write(Hchan {
                 refs: AtomicUsize::new(1),
-                lock: RawMutex::INIT,
+                lock: Lock::new(),
                 closed: AtomicBool::new(false),
                 ring,
                 reserved: Cell::new(0),

@@ -131,8 +131,8 @@ unsafe fn selparkcommit(_: Waiter, arg: *mut ()) -> bool {
     }
     // SAFETY: locked by the waiter; its handle keeps the channel until the lock is released.
     if let Some(l) = unsafe { last.as_ref() } {
-        // SAFETY: as above.
-        unsafe { l.unlock() };
+        // SAFETY: as above; and then no longer.
+        unsafe { l.unlock_last() };
     }
     true
 }

@@ -5,7 +5,8 @@
 
 #[cfg(not(gosched_shuttle))]
 mod chosen {
-    pub(crate) use parking_lot::{Mutex, MutexGuard, RawMutex};
+    pub(crate) use gosched_runtime::park::Lock;
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
     pub(crate) use std::sync::OnceLock;
 
     pub(crate) mod atomic {
@@ -27,7 +28,7 @@ mod chosen {
 
 #[cfg(gosched_shuttle)]
 mod chosen {
-    pub(crate) use gosched_runtime::model::lock::{Mutex, MutexGuard, RawMutex};
+    pub(crate) use gosched_runtime::model::lock::{Lock, Mutex, MutexGuard};
     pub(crate) use gosched_runtime::model::{atomic, sound, step};
 
     /// std's, with a step for shuttle before each look at it and each change.

@@ -26,6 +26,7 @@
 //!   m            M, getg, the way into the runtime       trace/point  what the scheduler says while one listens
 //!   handshake    how a P is taken away                   spinning     who wakes whom: the essay
 //!   freeze       nobody resumes while somebody looks      polltoken    who waits in the poller
+//!   rawlock      the lock of a channel
 //!   sched        the shared state and its lock
 //!   idle         idle Ps and Ms                          netpoll      what is asked of a poller
 //!   scavenge     gives memory and threads back           template     the thread that makes threads
@@ -122,6 +123,11 @@ mod polltoken;
 mod procresize;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod rand;
+#[cfg(all(any(target_os = "linux", gosched_loom), not(gosched_shuttle)))]
+mod rawlock;
+#[cfg(all(not(any(target_os = "linux", gosched_loom)), not(gosched_shuttle)))]
+#[path = "sys/lock_portable.rs"]
+mod rawlock;
 mod readers;
 mod reason;
 #[cfg(not(gosched_shuttle))]
@@ -261,6 +267,7 @@ mod models {
     mod loom_note;
     mod loom_packet;
     mod loom_polltoken;
+    mod loom_rawlock;
     mod loom_readers;
     mod loom_runq;
     mod loom_sema;

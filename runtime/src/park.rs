@@ -28,6 +28,7 @@ pub use crate::awaits::{Awaited, Awaits, EachAwaited};
 pub use crate::g::Commit;
 use crate::g::{G, Order};
 pub use crate::hook::{now, point};
+pub use crate::rawlock::Lock;
 use crate::readers::Slots;
 pub use crate::reason::WaitReason;
 use crate::sched::SCHED;

@@ -119,3 +119,34 @@ unsafe impl lock_api::RawMutex for RawMutex {
         self.is_taken()
     }
 }
+
+/// rawlock.rs for models.
+pub struct Lock(RawMutex);
+
+impl Lock {
+    /// A lock that is free.
+    pub const fn new() -> Lock {
+        Lock(RawMutex::free())
+    }
+
+    /// Takes it.
+    pub fn lock(&self) {
+        self.0.take();
+    }
+
+    /// Gives it back.
+    ///
+    /// # Safety
+    /// It is held, and the caller acts for who holds it.
+    pub unsafe fn unlock(&self) {
+        self.0.give_up();
+    }
+
+    /// The same.
+    ///
+    /// # Safety
+    /// As for `unlock`.
+    pub unsafe fn unlock_last(&self) {
+        self.0.give_up();
+    }
+}

@@ -34,6 +34,12 @@ impl Futex {
         self.word.store(v, o)
     }
 
+    /// Puts `new` in place of `old`, with this ordering; whether it was there.
+    #[inline]
+    pub(crate) fn compare_exchange(&self, old: u32, new: u32, o: Ordering) -> bool {
+        self.word.compare_exchange(old, new, o, Ordering::Relaxed).is_ok()
+    }
+
     /// Sleeps while the word is `expected`, at most for `timeout`. May return at any time without cause.
     pub(crate) fn wait(&self, expected: u32, timeout: Option<Duration>) {
         let guard = self.lock.lock().unwrap();

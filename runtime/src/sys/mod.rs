@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   futex       Futex: a word that threads can sleep on                    linux | portable (and loom)
+//!   lock        channels' lock where that futex is not (else rawlock.rs)  – | portable
 //!   mem         reserve, commit, guard and discard address space           unix (guards: linux >= 6.13, else mprotect)
 //!   barrier     membarrier: a fence on every thread, paid by one           linux | none (then every thread pays)
 //!   cpu         how many CPUs, the cgroup's quota, threads of the process  linux | portable

@@ -34,7 +34,8 @@ impl Futex {
         self.word.store(v, o)
     }
 
-    /// Puts `new` in place of `old`, with this ordering; whether it was there.
+    /// Puts `new` in place of `old`, with this ordering; whether it was there. (rawlock.rs, which is for Linux and loom.)
+    #[cfg(gosched_loom)]
     #[inline]
     pub(crate) fn compare_exchange(&self, old: u32, new: u32, o: Ordering) -> bool {
         self.word.compare_exchange(old, new, o, Ordering::Relaxed).is_ok()

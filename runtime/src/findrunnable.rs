@@ -14,7 +14,7 @@ use crate::checkdead::{Going, checkdead};
 use crate::clock::nanotime;
 use crate::g::G;
 use crate::idle::{acquirep, pidleget, pidleput, releasep};
-use crate::m::{M, Seen};
+use crate::m::{M, Others};
 use crate::netpoll::{self, PollWait};
 use crate::p::P;
 use crate::rand::below as cheaprandn;
@@ -273,7 +273,7 @@ fn others_hand_over_quickly(m: &'static M, p: &'static P) -> bool {
         running += u64::from(!other.m_raw().is_null());
         switches = switches.wrapping_add(other.switches());
     }
-    let now = Seen { by: p.id, at: nanotime(), switches };
+    let now = Others { by: p.id, at: nanotime(), switches };
     let then = m.others.replace(now);
     let (passed, switches) = (now.at - then.at, u64::from(switches.wrapping_sub(then.switches)));
     then.by == p.id && running > 0 && passed < LAST_NS && switches * QUICK_NS >= passed * running

@@ -58,7 +58,7 @@ impl Flag {
 
 /// How often the Ps other than `by` had switched at a time.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Others {
     pub(crate) by: u32,
     pub(crate) at: u64,
     pub(crate) switches: u32,
@@ -83,7 +83,7 @@ pub(crate) struct M {
     /// It is in the middle of waking another. Its own to write.
     pub(crate) wakes: Flag,
     /// What it saw of the other Ps when it last found nothing. Its own.
-    pub(crate) others: Cell<Seen>,
+    pub(crate) others: Cell<Others>,
     /// Where it sleeps without work.
     pub(crate) park: Note,
     /// The P that it gets when it is woken; none: its thread is to end. Written by the waker before `notewakeup`.

@@ -4,6 +4,7 @@
 //! ```text
 //!   goready ─► ready ─► runqput(runnext) ─► wakep ─► startm ─► an idle M, or newm: a new thread
 //!                    └─ no P here: global queue ┘
+//!   a goroutine that yields ─► put_last: the end of this P's ring
 //!   netpoll's harvest ─► injectglist ─► one idle P each, the rest local
 //!   a P taken from a hog or a blocked M ─► handoffp ─► startm if there is work, else idle
 //! ```
@@ -80,8 +81,10 @@ pub(crate) fn ready_on(p: Option<&'static P>, gp: &'static G) {
 ///
 /// Go puts it into the global queue (`goschedImpl`). There all Ps meet at one lock, and with two of them a thousand
 /// goroutines that only yield were four times as dear as with one. What a program can rely on is the same: all who are
-/// runnable get their turn, those of the global queue every 61st time. No wakep: before as after, the goroutines
-/// that wait here are one fewer than could run, and for each of them somebody was woken when it came.
+/// runnable get their turn, those of the global queue every 61st time.
+///
+/// No wakep: this M takes one out of its queues next, so as many wait as before. Where that is any, somebody was woken when
+/// they came, or all Ps were busy; and nobody falls asleep over a queue that is not empty (spinning.rs, I4).
 pub(crate) fn put_last(p: Option<&'static P>, gp: &'static G) {
     match p {
         Some(p) => runqput(&p.runq, gp.ptr(), false, runqputslow),

@@ -1,4 +1,4 @@
-//! Model of the lock: three who take it and give it back, one of them twice, in both ways.
+//! Model of the lock: three who take it and give it back, or two, one of them twice; in both ways of giving back.
 //!
 //! What is checked: never two of them are inside, each sees what the one before it wrote, and nobody sleeps for ever.
 //! What makes it fail: without the fence of who gives it back, or what stands for it, that one looks for sleepers too

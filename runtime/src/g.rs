@@ -120,7 +120,9 @@ pub(crate) struct G {
     /// goroutine, read by whoever takes it out of a run queue.
     pub(crate) lockedm: AtomicPtr<()>,
     /// How many reasons there are for `lockedm`. The goroutine's own.
-    pub(crate) locks: Cell<u32>,
+    pub(crate) locks: Cell<u16>,
+    /// Its last `syscall(f)` took long. The goroutine's own.
+    pub(crate) blocks: Cell<bool>,
     status: AtomicU8,
     reason: AtomicU8,
     /// In `syscall(f)`: sysmon need not wait 10 ms. Written by the goroutine, a hint.
@@ -209,6 +211,7 @@ impl G {
             m: AtomicPtr::new(ptr::null_mut()),
             lockedm: AtomicPtr::new(ptr::null_mut()),
             locks: Cell::new(0),
+            blocks: Cell::new(false),
             goid: AtomicU64::new(0),
             status: AtomicU8::new(Gstatus::Dead as u8),
             reason: AtomicU8::new(0),
@@ -482,6 +485,7 @@ impl G {
         // A goroutine that has not run yet is nowhere.
         self.regs.set(Regs::NONE);
         self.lent.store(0, Ordering::Relaxed);
+        self.blocks.set(false);
         // SAFETY: as promised.
         unsafe { *self.extra.get() = None };
     }

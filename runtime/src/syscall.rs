@@ -1,7 +1,9 @@
 //! Running without a P, and coming back (Go: runtime/proc.go, `exitsyscall`, `lockOSThread`, `startlockedm`).
 //!
 //! Whoever stays away from the runtime for long loses the P to sysmon (handshake.rs). `syscall(f)` announces that it will, and
-//! when `f` is done sees to it that the goroutine has a P again:
+//! when `f` is done sees to it that the goroutine has a P again. A goroutine whose last `f` took a millisecond or more does not
+//! wait for sysmon: it gives its P away before it begins (Go: `entersyscallblock`, where the runtime itself knows that a call
+//! will block). That costs a thread's wake-up, some 15 µs; but sysmon may be in one of its long sleeps.
 //!
 //! ```text
 //!   exitsyscall:   still its own?   go on
@@ -26,12 +28,13 @@
 //! ```
 
 use crate::checkdead::{Going, checkdead};
+use crate::clock::nanotime;
 use crate::g::{Commit, G, Gstatus, Order};
 use crate::idle::{enter_with_p, releasep};
 use crate::m::{self, M};
 use crate::sched::SCHED;
 use crate::trace::point as trace;
-use crate::{freeze, hook, template, wake};
+use crate::{freeze, hook, sysmon, template, wake};
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
@@ -141,7 +144,7 @@ pub(crate) fn startlockedm(m: &'static M, lockedm: &'static M) {
 /// Runs a function that is known to block: a system call, a C library, a slow file (Go: `entersyscall`, `exitsyscall`).
 ///
 /// It runs here and now, on this goroutine. Announcing it only tells sysmon that it need not wait 10 ms before it takes
-/// the P away for others. Blocking without announcing is safe too, just slower to be noticed. When `f` is done and there
+/// the P away for others; after one that took a millisecond, the goroutine's next gives the P away at once. Blocking without announcing is safe too, just slower to be noticed. When `f` is done and there
 /// is no P to go on with, the goroutine parks until it is its turn. Off a goroutine it merely calls `f`.
 ///
 /// ```
@@ -150,20 +153,41 @@ pub(crate) fn startlockedm(m: &'static M, lockedm: &'static M) {
 /// ```
 pub fn syscall<F: FnOnce() -> R, R>(f: F) -> R {
     /// Back to what it was: announcements nest.
-    struct Announced(&'static G, bool);
+    struct Announced {
+        g: &'static G,
+        nested: bool,
+        since: u64,
+    }
     impl Drop for Announced {
         fn drop(&mut self) {
             trace::exitsyscall();
-            self.0.in_syscall.store(self.1, Ordering::Relaxed);
-            exitsyscall(self.0);
+            self.g.in_syscall.store(self.nested, Ordering::Relaxed);
+            self.g.blocks.set(nanotime() - self.since >= BLOCKS_NS);
+            exitsyscall(self.g);
         }
     }
-    // Relaxed: a hint for sysmon.
     let _announced = m::getg().map(|g| {
         trace::entersyscall();
-        Announced(g, g.in_syscall.swap(true, Ordering::Relaxed))
+        // Relaxed: a hint for sysmon.
+        let nested = g.in_syscall.swap(true, Ordering::Relaxed);
+        if g.blocks.get() && !nested && !hook::explored() {
+            entersyscallblock(g);
+        }
+        Announced { g, nested, since: nanotime() }
     });
     apart(f)
+}
+
+/// An `f` that takes this long is worth handing the P over before the next one of its goroutine.
+const BLOCKS_NS: u64 = 1_000_000;
+
+/// Gives the P away as sysmon would take it: outside the runtime, so that there is one way to lose a P (handshake.rs).
+#[cold]
+fn entersyscallblock(g: &'static G) {
+    let m = m::m_of(g);
+    if let Some(p) = m.p() {
+        sysmon::retake_p(p, m);
+    }
 }
 
 /// What `f` leaves in errno is this thread's, and the compiler may keep errno's address for all of a function: so `f` is in
@@ -203,7 +227,7 @@ pub fn lock_os_thread() -> OsThreadLock {
     let g = m::getg();
     if let Some(g) = g {
         template::start();
-        g.locks.set(g.locks.get() + 1);
+        g.locks.set(g.locks.get().checked_add(1).expect("gosched: a goroutine locked to its thread 65,535 times"));
     }
     OsThreadLock(g, PhantomData)
 }

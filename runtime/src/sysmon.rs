@@ -40,7 +40,7 @@ const MAX_SLEEP: Duration = Duration::from_millis(10);
 const FORCE_PREEMPT_NS: u64 = 10_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
 /// Rounds in a row with every P idle before sysmon sleeps for good: waking it costs the waker more than a round.
-const IDLE_ROUNDS: u32 = 8;
+const IDLE_ROUNDS: u32 = 2;
 /// How often to count the threads while only foreign ones are left.
 const FOREIGN_CHECK: Duration = Duration::from_millis(500);
 
@@ -214,6 +214,8 @@ fn retake(now: u64, seen: &mut Vec<Seen>, followed: &mut Followed) -> bool {
         }
         let (schedtick, switches) = (p.schedtick(), p.switches());
         let ring_stands = s.ring_stands(p.runq.ring_head(), now);
+        let Some(m) = M::of_raw(p.m_raw()) else { continue };
+        let in_syscall = m.curg().is_some_and(|g| g.in_syscall.load(Ordering::Relaxed));
         if s.switches != switches || s.when == 0 {
             let new_slice = s.schedtick != schedtick || s.when == 0;
             let over = ring_stands || !new_slice && now - s.slice_since >= slice_ns();
@@ -223,15 +225,13 @@ fn retake(now: u64, seen: &mut Vec<Seen>, followed: &mut Followed) -> bool {
             if over || new_slice {
                 s.slice_since = now;
             }
-            *s = Seen { schedtick, switches, when: now, syscall: false, told: false, ..*s };
+            *s = Seen { schedtick, switches, when: now, syscall: in_syscall, told: false, ..*s };
             continue;
         }
-        let Some(m) = M::of_raw(p.m_raw()) else { continue };
-        let in_syscall = m.curg().is_some_and(|g| g.in_syscall.load(Ordering::Relaxed));
         let long = now - s.when >= slice_ns();
         let due = long || (in_syscall && s.syscall);
         s.syscall = in_syscall;
-        let wanted = slice_ns() != FORCE_PREEMPT_NS || somebody_waits(p, now, long);
+        let wanted = slice_ns() != FORCE_PREEMPT_NS || somebody_waits(p, now, long || in_syscall);
         let hog = m.curg().filter(|_| !in_syscall);
         if let Some(g) = hog {
             followed.see(g, s.when, now, &mut s.told);
@@ -289,18 +289,19 @@ impl Followed {
     }
 }
 
-/// Whether taking this P would help anybody. A P without work is left to its M as long as other Ps are idle.
-fn somebody_waits(p: &'static P, now: u64, long: bool) -> bool {
+/// Whether taking this P would help anybody. A P without work is left to its M as long as other Ps are idle. Where none is,
+/// and its goroutine is `away` (in `syscall(f)`, or has not come by for a time slice), there must be somebody to wait for
+/// sockets and timers.
+fn somebody_waits(p: &'static P, now: u64, away: bool) -> bool {
     if !p.runq.runqempty() || p.timers.first() <= now || SCHED.runqsize() > 0 {
         return true;
     }
-    // Nobody is left to wait in the poller for sockets and timers.
     let nobody_polls = SCHED.poll.last().is_some();
-    long && SCHED.spin.idle_ps() == 0 && SCHED.spin.spinners() == 0 && nobody_polls
+    away && SCHED.spin.idle_ps() == 0 && SCHED.spin.spinners() == 0 && nobody_polls
 }
 
 /// Takes `p` from `m`, unless that is inside the runtime just now (handshake.rs), and hands it on.
-fn retake_p(p: &'static P, m: &'static M) -> bool {
+pub(crate) fn retake_p(p: &'static P, m: &'static M) -> bool {
     let still_held = || std::ptr::eq(p.m_raw(), m.raw()) && m.p().is_some_and(|held| std::ptr::eq(held, p));
     let taken = m.handshake.take(still_held, || {
         trace::retake(m, p);

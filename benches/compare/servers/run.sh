@@ -52,7 +52,7 @@ build() {
     local program
     mkdir -p "$BIN"
     rm -f "$BIN"/*
-    (cd ../../.. && cargo build --quiet --release -p gosched-example-http -p gosched-example-chat)
+    (cd ../../.. && cargo build --quiet --profile bench -p gosched-example-http -p gosched-example-chat)
     cp "${CARGO_TARGET_DIR:-../../../target}/release/gosched-example-http" "$BIN/http-gosched"
     cp "${CARGO_TARGET_DIR:-../../../target}/release/chat" "$BIN/chat-gosched"
     (cd tokio && cargo build --quiet --release)

@@ -117,6 +117,7 @@ impl<'s> Conn<'s> {
     }
 
     fn read(&mut self) -> io::Result<usize> {
+        self.date.stale();
         loop {
             match self.io.read(self.input.room()) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}

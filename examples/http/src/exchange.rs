@@ -152,12 +152,11 @@ impl<'c, 's> Exchange<'c, 's> {
         self.status = status;
         let Conn { out, date, .. } = &mut *self.conn;
         let mut push = |part: &str| out.extend_from_slice(part.as_bytes());
-        push("HTTP/1.1 ");
-        push(itoa::Buffer::new().format(status));
-        push(" ");
-        push(reason(status));
-        push("\r\nserver: gosched\r\ndate: ");
-        push(date.now());
+        match status {
+            200 => push("HTTP/1.1 200 OK"), // nearly always
+            _ => ["HTTP/1.1 ", itoa::Buffer::new().format(status), " ", reason(status)].into_iter().for_each(&mut push),
+        }
+        push(date.fields());
         if status != 304 {
             push("\r\ncontent-type: ");
             push(kind);

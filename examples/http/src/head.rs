@@ -15,8 +15,8 @@
 //! So are a bare LF as the end of a line, and a Host that is missing (in 1.1), repeated, or not ASCII. Field values that
 //! the server does not read are bytes, of any kind.
 //!
-//! The bytes of the head are copied, into a buffer that the connection uses again and again: the input's own is needed for
-//! the body.
+//! The head is copied, into buffers that the connection uses again and again: the input's own is needed for the body. What
+//! httparse has seen to be text is kept as text, so that nobody has to look again.
 
 use crate::limits::Limits;
 use crate::refused::Refused;
@@ -39,10 +39,13 @@ pub(crate) enum Framing {
 /// A request's head.
 #[derive(Debug, Default)]
 pub struct Head {
-    text: Vec<u8>,
+    bytes: Vec<u8>,
+    /// Method and target, one after the other.
+    line: String,
     method: Range<usize>,
     path: Range<usize>,
     query: Range<usize>,
+    /// Names and values, in `bytes`.
     fields: Vec<(Range<usize>, Range<usize>)>,
     pub(crate) framing: Framing,
     /// HTTP/1.1, not 1.0.
@@ -67,7 +70,8 @@ impl Head {
             Err(_) => return Err(Refused(400, "this is not HTTP")),
         };
         let bytes = &bytes[..len];
-        if bytes.iter().zip(&bytes[1..]).filter(|&(&a, &b)| a != b'\r' && b == b'\n').count() > 0 {
+        // Without a way out of the loop: sixteen bytes at a time.
+        if bytes.iter().zip(&bytes[1..]).fold(0, |bare, (&a, &b)| bare | u8::from(a != b'\r' && b == b'\n')) != 0 {
             return Err(Refused(400, "a line ends without CR"));
         }
         // An empty part may be anywhere.
@@ -75,11 +79,12 @@ impl Head {
             let start = if part.is_empty() { 0 } else { part.as_ptr().addr() - bytes.as_ptr().addr() };
             start..start + part.len()
         };
-        self.text.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
         self.fields.extend(parsed.headers.iter().map(|f| (at(f.name.as_bytes()), at(f.value))));
-        self.method = at(parsed.method.unwrap_or_default().as_bytes());
+        self.method = self.push(parsed.method.unwrap_or_default());
         let (path, query) = target(parsed.path.unwrap_or_default())?;
-        (self.path, self.query) = (at(path.as_bytes()), at(query.as_bytes()));
+        self.path = self.push(path);
+        self.query = self.push(query);
         self.v1_1 = parsed.version == Some(1);
         self.check(limits)?;
         Ok(Some(len))
@@ -87,42 +92,50 @@ impl Head {
 
     /// Empty, with its memory kept.
     fn clear(&mut self) {
-        let (mut text, mut fields) = (std::mem::take(&mut self.text), std::mem::take(&mut self.fields));
-        text.clear();
-        fields.clear();
-        *self = Head { text, fields, ..Head::default() };
+        self.bytes.clear();
+        self.line.clear();
+        (self.method, self.path, self.query) = (0..0, 0..0, 0..0);
+        self.fields.clear();
+        self.framing = Framing::None;
+        (self.v1_1, self.keep_alive, self.expects_continue) = (false, false, false);
+    }
+
+    fn push(&mut self, part: &str) -> Range<usize> {
+        let start = self.line.len();
+        self.line.push_str(part);
+        start..self.line.len()
     }
 
     /// Reads the fields that say how the connection goes on.
     fn check(&mut self, limits: &Limits) -> Result<(), Refused> {
         let (mut length, mut coding, mut host) = (None, None, false);
         let (mut close, mut keep, mut expects) = (false, false, false);
-        for (name, value) in self.fields() {
+        for (name, value) in self.raw_fields() {
             // No field that is read here has another length.
             if !matches!(name.len(), 4 | 6 | 10 | 14 | 17) {
                 continue;
             }
-            if name.eq_ignore_ascii_case("host") {
+            if name.eq_ignore_ascii_case(b"host") {
                 if std::mem::replace(&mut host, true) || !value.is_ascii() {
                     return Err(Refused(400, "one Host, in ASCII"));
                 }
-            } else if name.eq_ignore_ascii_case("connection") {
+            } else if name.eq_ignore_ascii_case(b"connection") {
                 for option in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
                     close |= option.eq_ignore_ascii_case(b"close");
                     keep |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
-            } else if name.eq_ignore_ascii_case("content-length") {
+            } else if name.eq_ignore_ascii_case(b"content-length") {
                 let digits = Some(value).filter(|v| v.iter().all(u8::is_ascii_digit));
                 let n = digits.and_then(|v| std::str::from_utf8(v).ok()?.parse::<u64>().ok());
                 let n = n.ok_or(Refused(400, "Content-Length is a number"))?;
                 if length.replace(n).is_some() {
                     return Err(Refused(400, "more than one Content-Length"));
                 }
-            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
                 if coding.replace(value).is_some() {
                     return Err(Refused(400, "more than one Transfer-Encoding"));
                 }
-            } else if name.eq_ignore_ascii_case("expect") {
+            } else if name.eq_ignore_ascii_case(b"expect") {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refused(417, "only 100-continue can be expected"));
                 }
@@ -149,35 +162,38 @@ impl Head {
         Ok(())
     }
 
-    fn str(&self, part: &Range<usize>) -> &str {
-        // httparse has seen that methods, targets and names are UTF-8.
-        std::str::from_utf8(&self.text[part.clone()]).unwrap_or_default()
-    }
-
     /// `GET`, `POST`, …
     pub fn method(&self) -> &str {
-        self.str(&self.method)
+        &self.line[self.method.clone()]
     }
 
     /// The path as it came, with its percent signs.
     pub fn path(&self) -> &str {
-        if self.path.is_empty() { "/" } else { self.str(&self.path) }
+        match &self.line[self.path.clone()] {
+            "" => "/", // of what was refused before its path was known
+            path => path,
+        }
     }
 
     /// The value of `name` in what follows the `?`, as it came.
     pub fn query(&self, name: &str) -> Option<&str> {
-        let pairs = self.str(&self.query).split('&');
+        let pairs = self.line[self.query.clone()].split('&');
         pairs.filter_map(|pair| pair.split_once('=')).find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    fn raw_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (&self.bytes[name.clone()], &self.bytes[value.clone()]))
     }
 
     /// All fields, in their order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|(name, value)| (self.str(name), &self.text[value.clone()]))
+        // httparse has seen that names are ASCII.
+        self.raw_fields().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
     }
 
     /// The value of a field, the first of this name.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.raw_fields().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 }
 
@@ -189,7 +205,11 @@ fn target(target: &str) -> Result<(&str, &str), Refused> {
         None if target.starts_with('/') || target == "*" => target,
         None => return Err(Refused(400, "the target is a path")),
     };
-    Ok(target.split_once('?').unwrap_or((target, "")))
+    // (By bytes: the search for a char is made for longer texts.)
+    Ok(match target.bytes().position(|b| b == b'?') {
+        Some(at) => (&target[..at], &target[at + 1..]),
+        None => (target, ""),
+    })
 }
 
 #[cfg(test)]

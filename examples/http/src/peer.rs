@@ -13,7 +13,7 @@
 
 use gosched::net::TcpStream;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Instant;
 
 const IDLE: u8 = 0;
@@ -25,11 +25,13 @@ pub(crate) struct Peer {
     pub(crate) addr: SocketAddr,
     pub(crate) stream: TcpStream,
     state: AtomicU8,
+    /// Requests answered. Written by the connection only.
+    requests: AtomicU64,
 }
 
 impl Peer {
     pub(crate) fn new(addr: SocketAddr, stream: TcpStream) -> Peer {
-        Peer { addr, stream, state: AtomicU8::new(BUSY) }
+        Peer { addr, stream, state: AtomicU8::new(BUSY), requests: AtomicU64::new(0) }
     }
 
     /// For the connection: it waits for a request now, its deadline being set. False: it shall end.
@@ -43,6 +45,17 @@ impl Peer {
     #[must_use]
     pub(crate) fn busy(&self) -> bool {
         self.state.compare_exchange(IDLE, BUSY, SeqCst, SeqCst).is_ok()
+    }
+
+    /// For the connection: a request was answered.
+    pub(crate) fn answered(&self) {
+        // There is one writer: no need for an addition in one piece, in a line that is nobody else's.
+        self.requests.store(self.requests.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// How many were.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
     }
 
     /// For the server, once it drains.

@@ -55,9 +55,9 @@ impl Router {
 
     pub(crate) fn call(&self, x: &mut Exchange) -> io::Result<()> {
         let head = x.head();
-        let method = if head.method() == "HEAD" { "GET" } else { head.method() };
+        let (path, method) = (head.path(), if head.method() == "HEAD" { "GET" } else { head.method() });
         // There are few routes: they are looked through.
-        let mut known = self.routes.iter().filter(|r| r.path == head.path()).peekable();
+        let mut known = self.routes.iter().filter(|r| r.path == path).peekable();
         let allowed = match (known.peek().map(|r| r.method), &self.others) {
             (Some(method), _) => method,
             (None, Some(others)) if method == "GET" => return others(x),

@@ -39,6 +39,7 @@ pub struct Server {
     draining: AtomicBool,
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
     connections: AtomicU64,
+    /// Answered on connections that have ended.
     requests: AtomicU64,
 }
 
@@ -147,6 +148,7 @@ impl Server {
                 Err(e) if crate::Refused::within(&e).is_none() => return Err(e),
                 Err(e) => {
                     let outcome = Exchange::new(&mut conn, &head, &self.ctx).finish(Err(e));
+                    conn.peer.answered();
                     self.log(conn.peer.addr, &head, &outcome, None);
                     return conn.finish();
                 }
@@ -155,6 +157,7 @@ impl Server {
             let mut x = Exchange::new(&mut conn, &head, &self.ctx);
             let result = self.router.call(&mut x);
             let outcome = x.finish(result);
+            conn.peer.answered();
             self.log(conn.peer.addr, &head, &outcome, began.map(|t| t.elapsed()));
             if !outcome.keep_alive {
                 return conn.finish();
@@ -166,10 +169,11 @@ impl Server {
     /// program's only one; and in a function of its own that does not park it might use one.)
     #[inline(never)]
     fn log(&self, peer: SocketAddr, head: &Head, outcome: &Outcome, took: Option<Duration>) {
-        self.requests.fetch_add(1, Relaxed);
-        let (method, path, micros) = (head.method(), head.path(), took.map_or(0, |t| t.as_micros() as u64));
-        let (status, bytes) = (outcome.status, outcome.sent);
-        tracing::info!(target: "access", %peer, method, path, status, bytes, micros);
+        if tracing::enabled!(target: "access", tracing::Level::INFO) {
+            let (method, path, micros) = (head.method(), head.path(), took.map_or(0, |t| t.as_micros() as u64));
+            let (status, bytes) = (outcome.status, outcome.sent);
+            tracing::info!(target: "access", %peer, method, path, status, bytes, micros);
+        }
     }
 
     /// Lets the connections finish; gives how many did not. Called when nobody is accepted any more.
@@ -207,6 +211,8 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.server.peers.lock().remove(&self.number);
+        if let Some(peer) = self.server.peers.lock().remove(&self.number) {
+            self.server.requests.fetch_add(peer.requests(), Relaxed);
+        }
     }
 }

@@ -1,10 +1,8 @@
 //! Moments in one word, for deadlines that other goroutines may move at any time.
 //!
-//! A deadline is kept as nanoseconds since an instant of the process's youth; 0 is "none". Nobody keeps a timer for it:
-//! a timer exists only while a call is parked (`gopark_timeout`), with the deadline that the call found. Moving the
-//! deadline therefore costs one atomic swap, and the parked call must be woken only where the new one is *earlier* than
-//! the old one; where it is later, the call's timer fires at the old moment, the call looks again, and parks until the
-//! new one. A connection that pushes its idle deadline on with every request touches no timer heap for it.
+//! A deadline is kept as nanoseconds since an instant of the process's youth; 0 is "none". Moving it costs one atomic swap.
+//! The timer that stands for it stays where it is while it moves away (alarm.rs), and the parked call must be woken only
+//! where it becomes *earlier*. A connection that pushes its idle deadline on with every request touches no timer heap for it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +15,12 @@ fn epoch() -> Instant {
 
 fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The moment of a number; far away where it lies beyond what an `Instant` can say.
+pub(crate) fn instant(number: u64) -> Instant {
+    let far = Duration::from_secs(1 << 30);
+    epoch().checked_add(Duration::from_nanos(number)).unwrap_or_else(|| Instant::now() + far)
 }
 
 /// A deadline that can be moved while calls wait for it.
@@ -45,6 +49,12 @@ impl Deadline {
             NONE => None,
             n => epoch().checked_add(Duration::from_nanos(n)),
         }
+    }
+
+    /// As the number that [`instant`] knows; `None` where there is none.
+    #[inline]
+    pub(crate) fn number(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&n| n != NONE)
     }
 
     /// Whether it has passed. Without a deadline the clock is not read.

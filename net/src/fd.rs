@@ -309,7 +309,7 @@ impl<S: AsFd> Fd<S> {
 
     /// Parks until the direction is ready. The call's own time limit begins with its first park.
     #[cold]
-    fn park(&self, pd: &PollDesc, mode: Mode, limit: &mut Option<Instant>) -> io::Result<()> {
+    fn park(&self, pd: &'static PollDesc, mode: Mode, limit: &mut Option<Instant>) -> io::Result<()> {
         if !self.watched {
             // A file says this only where somebody else's lock or quota does, and no event would follow.
             return Err(io::ErrorKind::WouldBlock.into());

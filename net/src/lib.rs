@@ -13,7 +13,7 @@
 //!        │ events
 //!      Poller ── mio, behind the scheduler's Netpoll seam   poller.rs
 //! ```
-//! A file uses only those before it in this list: loom, parkword, deadline, polldesc, sys, poller, fdmutex, fderror, fd,
+//! A file uses only those before it in this list: loom, parkword, alarm, deadline, polldesc, sys, poller, fdmutex, fderror, fd,
 //! pollfd, accept, common, resolve, tcp, tcp_listener, tcp_builder, udp, unix, unix_datagram, race, dial, copy, convert.
 //!
 //! [`PollFd`] stands beside the sockets: an `Fd` over a descriptor that somebody else has made.
@@ -21,6 +21,7 @@
 // A build for the models holds the modelled files alone.
 #![cfg_attr(gosched_loom, allow(dead_code))]
 
+mod alarm;
 mod loom;
 mod parkword;
 

@@ -1,5 +1,5 @@
 //! The one place that chooses between `std`'s primitives and loom's, for the files whose protocol is modelled
-//! (parkword.rs). An ordinary build sees `std`; `RUSTFLAGS="--cfg gosched_loom"` swaps in loom's.
+//! (parkword.rs, alarm.rs). An ordinary build sees `std`; `RUSTFLAGS="--cfg gosched_loom"` swaps in loom's.
 
 #[cfg(not(gosched_loom))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
@@ -9,8 +9,8 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 
 pub(crate) mod atomic {
     #[cfg(not(gosched_loom))]
-    pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
     #[cfg(gosched_loom)]
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }

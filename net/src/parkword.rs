@@ -89,16 +89,16 @@ pub(crate) struct Owed<T> {
 /// See the file's head. `T` is a ticket.
 pub(crate) struct ParkWord<T> {
     word: AtomicUsize,
-    /// The ticket of a wait with a limit. Written by the waiter between `begin` and `commit`.
-    ticket: Mutex<Option<T>>,
+    /// The ticket of a wait with a limit. Written by the waiter between `begin` and `commit`; TIMED says that it is one's.
+    ticket: Mutex<T>,
 }
 
-impl<T: Copy> ParkWord<T> {
+impl<T: Copy + Default> ParkWord<T> {
     pub(crate) fn new() -> ParkWord<T> {
-        ParkWord { word: AtomicUsize::new(NIL), ticket: Mutex::new(None) }
+        ParkWord { word: AtomicUsize::new(NIL), ticket: Mutex::new(T::default()) }
     }
 
-    fn ticket(&self) -> MutexGuard<'_, Option<T>> {
+    fn ticket(&self) -> MutexGuard<'_, T> {
         // Nothing under this lock panics, so it cannot be poisoned.
         self.ticket.lock().unwrap_or_else(|e| e.into_inner())
     }
@@ -145,7 +145,7 @@ impl<T: Copy> ParkWord<T> {
 
     /// Lays the ticket of a wait with a limit down. Waiter only, between `begin` and parking.
     pub(crate) fn lay_ticket(&self, t: T) {
-        *self.ticket() = Some(t);
+        *self.ticket() = t;
     }
 
     /// The last step before the waiter sleeps: makes it reachable. False: something came, do not sleep.
@@ -179,11 +179,17 @@ impl<T: Copy> ParkWord<T> {
             match self.word.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => {
                     let State::Parked { waiter, .. } = before else { return None };
-                    return Some(Owed { waiter, ticket: held.and_then(|mut t| t.take()) });
+                    return Some(Owed { waiter, ticket: held.map(|t| *t) });
                 }
                 Err(now) => seen = now,
             }
         }
+    }
+
+    /// Whether somebody waits here, or will without having seen what the caller did before. A write, as all steps (alarm.rs).
+    pub(crate) fn touch(&self) -> bool {
+        // Acquire: pairs with the Release of begin and commit. Release: pairs with the Acquire of the next begin.
+        matches!(state(self.word.fetch_or(0, Ordering::AcqRel)), State::Wait | State::Parked { .. })
     }
 
     /// Whether somebody waits here now.
@@ -195,7 +201,7 @@ impl<T: Copy> ParkWord<T> {
 }
 
 #[cfg(gosched_loom)]
-impl<T: Copy> ParkWord<T> {
+impl<T: Copy + Default> ParkWord<T> {
     /// For the mutant of the model that looks where it ought to write.
     pub(crate) fn peeks_ready(&self) -> bool {
         self.word.load(Ordering::Acquire) == READY
@@ -205,7 +211,7 @@ impl<T: Copy> ParkWord<T> {
     pub(crate) fn fire_and_look_for_the_ticket_later(&self) -> Option<Owed<T>> {
         let old = self.word.swap(READY, Ordering::AcqRel);
         let State::Parked { waiter, timed } = state(old) else { return None };
-        Some(Owed { waiter, ticket: if timed { self.ticket().take() } else { None } })
+        Some(Owed { waiter, ticket: timed.then(|| *self.ticket()) })
     }
 }
 

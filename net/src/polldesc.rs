@@ -1,7 +1,7 @@
 //! The poll descriptor: what the poller knows of one socket (Go: runtime/netpoll.go, pollDesc).
 //!
-//! It owns the two words at which the socket's reader and writer park (parkword.rs), the two deadlines, and marks that
-//! events leave for good. The fd (fd.rs) opens it, waits at it, and retires it; the poller reaches it through the token
+//! It owns the two words at which the socket's reader and writer park (parkword.rs), the two deadlines with their alarm
+//! (alarm.rs), and marks that events leave for good. The fd (fd.rs) opens it, waits at it, and retires it; the poller reaches it through the token
 //! of an event; `close` and `set_deadline` fire its words.
 //!
 //! ## Memory that stays
@@ -13,10 +13,12 @@
 //! a poll descriptor of another use, or of none, and its tag says so. One that slips through between the look at the tag
 //! and the word makes a readiness without cause, which costs its finder one look at the socket.
 
-use crate::deadline::Deadline;
+use crate::alarm::Alarm;
+use crate::deadline::{self, Deadline};
 use crate::parkword::{Begin, Owed, ParkWord, UseSeq};
 use gosched_runtime::park::{self, Ticket, WaitReason, Waiter};
 use gosched_runtime::poller::ReadyList;
+use gosched_runtime::timer::{TimerId, timer_add, timer_del};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -98,12 +100,15 @@ pub(crate) struct PollDesc {
     /// Set by anybody, read by those who wait.
     rd: Deadline,
     wd: Deadline,
+    alarm: Alarm<TimerId>,
     /// CLOSING by `evict`, the others by events.
     marks: AtomicU32,
     seq: UseSeq,
     /// Fixed.
     index: u32,
 }
+
+const _: () = assert!(size_of::<PollDesc>() == 128);
 
 impl PollDesc {
     fn new(index: u32) -> PollDesc {
@@ -112,6 +117,7 @@ impl PollDesc {
             wg: ParkWord::new(),
             rd: Deadline::new(),
             wd: Deadline::new(),
+            alarm: Alarm::new(),
             marks: AtomicU32::new(0),
             seq: UseSeq::new(),
             index,
@@ -159,29 +165,32 @@ impl PollDesc {
 
     /// Parks until the direction is ready, or the socket is closed, or its deadline passes, or `limit` does (Go:
     /// netpollblock and the loop around it). Called by the one who holds the lock of this direction.
-    pub(crate) fn wait(&self, mode: Mode, limit: Option<Instant>) -> Result<(), PollError> {
+    pub(crate) fn wait(&'static self, mode: Mode, limit: Option<Instant>) -> Result<(), PollError> {
         let word = self.word(mode);
+        let mut woken = false;
         loop {
             if word.begin() == Begin::Ready {
                 return Ok(());
             }
-            // Announced: what is set from now on fires the word. So look once more at what was set before.
-            if let Err(e) = self.check(mode, limit) {
+            // Announced: what is set from now on fires the word. So look once more at what was set before. (At a deadline's
+            // value only, the first time: where it has passed, its alarm says so at once.)
+            let timed = limit.is_some() || !park::on_goroutine();
+            let seen = if woken || timed { self.check(mode, limit) } else { self.check_closing() };
+            if let Err(e) = seen {
                 word.cancel();
                 return Err(e);
             }
-            let until = match (self.deadline(mode).get(), limit) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
             let arg = std::ptr::from_ref(word).cast_mut().cast::<()>();
-            if let Some(until) = until {
+            if let Some(until) = self.until(mode, limit).filter(|_| timed) {
                 let ticket = park::current().open_ticket();
                 word.lay_ticket(ticket);
                 // SAFETY: `arg` is the word, and poll descriptors are never freed. Once commit_timed has put the waiter
                 // in, exactly one fire takes it out, and readies it only after claiming the ticket (`wake`).
                 unsafe { park::gopark_timeout(commit_timed, arg, WaitReason::IoWait, ticket, Some(until)) };
             } else {
+                if !timed && let Some(when) = self.deadline(mode).number() {
+                    self.cover(when);
+                }
                 // SAFETY: as above; without a ticket the fire that takes the waiter out is the only one to ready it.
                 unsafe { park::gopark(commit, arg, WaitReason::IoWait) };
             }
@@ -190,13 +199,30 @@ impl PollDesc {
             }
             // Not ready: closed, timed out, or woken because the deadline was moved.
             self.check(mode, limit)?;
+            woken = true;
         }
     }
 
+    fn until(&self, mode: Mode, limit: Option<Instant>) -> Option<Instant> {
+        self.deadline(mode).get().into_iter().chain(limit).min()
+    }
+
+    /// Sees to it that the alarm rings at `when` at the latest.
+    fn cover(&'static self, when: u64) {
+        let start = |when| {
+            let arg = std::ptr::from_ref(self).cast_mut().cast::<()>();
+            // SAFETY: `ring` may be called from anywhere with a descriptor, since that is never freed.
+            unsafe { timer_add(deadline::instant(when), ring, arg, when) }
+        };
+        self.alarm.cover(when, start, stop);
+    }
+
+    fn check_closing(&self) -> Result<(), PollError> {
+        if self.marked(CLOSING) { Err(PollError::Closing) } else { Ok(()) }
+    }
+
     fn check(&self, mode: Mode, limit: Option<Instant>) -> Result<(), PollError> {
-        if self.marked(CLOSING) {
-            return Err(PollError::Closing);
-        }
+        self.check_closing()?;
         if self.deadline(mode).passed() {
             return Err(PollError::Deadline);
         }
@@ -208,7 +234,7 @@ impl PollDesc {
 
     /// Sleeps until `until`, whatever the socket does, but not beyond its closing or its deadline. The caller looks at
     /// the socket afterwards: readiness that came meanwhile is forgotten.
-    pub(crate) fn pause(&self, mode: Mode, until: Instant) -> Result<(), PollError> {
+    pub(crate) fn pause(&'static self, mode: Mode, until: Instant) -> Result<(), PollError> {
         loop {
             match self.wait(mode, Some(until)) {
                 Ok(()) if Instant::now() < until => {}
@@ -256,6 +282,28 @@ impl PollDesc {
                 // SAFETY: as in `rouse`.
                 unsafe { ready.push(w) }
             }
+        }
+    }
+}
+
+fn stop(t: TimerId) {
+    // Where it is too late it rings for nobody.
+    let _ = timer_del(t);
+}
+
+/// The alarm's timer for `when` (Go: netpollDeadline).
+///
+/// # Safety
+/// `pd` is a poll descriptor.
+unsafe fn ring(pd: *mut (), when: u64) {
+    // SAFETY: the caller's promise; descriptors are never freed.
+    let pd = unsafe { &*pd.cast::<PollDesc>() };
+    pd.alarm.rings(when);
+    for mode in [Mode::Read, Mode::Write] {
+        if pd.word(mode).touch()
+            && let Some(deadline) = pd.deadline(mode).number()
+        {
+            if pd.deadline(mode).passed() { pd.rouse(mode) } else { pd.cover(deadline) }
         }
     }
 }
@@ -354,6 +402,7 @@ pub(crate) fn alloc() -> io::Result<&'static PollDesc> {
 /// It came from [`alloc`], nobody waits at it, and nobody uses this reference afterwards.
 pub(crate) unsafe fn free(pd: &'static PollDesc) {
     debug_assert!(!pd.rg.is_waited_for() && !pd.wg.is_waited_for());
+    pd.alarm.silence(stop);
     pd.seq.retire();
     FREE.lock().list.push(pd.index);
 }

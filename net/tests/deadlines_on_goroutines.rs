@@ -325,3 +325,51 @@ fn the_limit_of_a_connect_is_over_with_it() {
         }
     });
 }
+
+/// Long deadlines, which mostly do not pass, with short ones between them that do, on connections that come and go: a read
+/// ends by its byte or by its own deadline, whatever the alarm was set for before.
+#[test]
+fn short_deadlines_between_long_ones_pass_in_time() {
+    run(|| {
+        scope(|s| {
+            for k in 0..24u64 {
+                s.spawn(move || {
+                    let mut x = k + 1;
+                    let mut random = move |n: u64| {
+                        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        (x >> 33) % n
+                    };
+                    for _ in 0..4 {
+                        let (reader, writer) = connected();
+                        for _ in 0..25 {
+                            let (begun, short) = (Instant::now(), random(3) == 0);
+                            let limit = if short { Duration::from_micros(random(3000)) } else { HOUR };
+                            reader.set_read_deadline(Some(begun + limit)).unwrap();
+                            let sent = (!short || random(4) == 0).then(|| {
+                                let (mut writer, pause) = (writer.try_clone().unwrap(), random(1500));
+                                spawn(move || {
+                                    sleep(Duration::from_micros(pause));
+                                    writer.write_all(b"x").unwrap();
+                                })
+                            });
+                            match (&reader).read(&mut [0]) {
+                                Ok(n) => assert_eq!((n, sent.is_some()), (1, true)),
+                                Err(e) => {
+                                    assert_eq!(e.kind(), ErrorKind::TimedOut);
+                                    assert!(short && begun.elapsed() >= limit);
+                                    reader.set_read_deadline(None).unwrap();
+                                    if sent.is_some() {
+                                        assert_eq!((&reader).read(&mut [0]).unwrap(), 1);
+                                    }
+                                }
+                            }
+                            if let Some(sent) = sent {
+                                sent.join().unwrap();
+                            }
+                        }
+                    }
+                });
+            }
+        });
+    });
+}

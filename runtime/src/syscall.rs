@@ -227,7 +227,9 @@ pub fn lock_os_thread() -> OsThreadLock {
     let g = m::getg();
     if let Some(g) = g {
         template::start();
-        g.locks.set(g.locks.get().checked_add(1).expect("gosched: a goroutine locked to its thread 65,535 times"));
+        g.locks.set(
+            g.locks.get().checked_add(1).expect("gosched: a goroutine locked to its thread 65,535 times"),
+        );
     }
     OsThreadLock(g, PhantomData)
 }

@@ -106,7 +106,8 @@ unsafe impl Sync for Waiter {}
 /// assert_ne!(old, new);
 /// assert!(!w.claim(old), "that wait is over");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The default one is nobody's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Ticket(u64);
 
 impl Ticket {

@@ -154,7 +154,9 @@ impl<'c, 's> Exchange<'c, 's> {
         let mut push = |part: &str| out.extend_from_slice(part.as_bytes());
         match status {
             200 => push("HTTP/1.1 200 OK"), // nearly always
-            _ => ["HTTP/1.1 ", itoa::Buffer::new().format(status), " ", reason(status)].into_iter().for_each(&mut push),
+            _ => ["HTTP/1.1 ", itoa::Buffer::new().format(status), " ", reason(status)]
+                .into_iter()
+                .for_each(&mut push),
         }
         push(date.fields());
         if status != 304 {

@@ -71,7 +71,9 @@ impl Head {
         };
         let bytes = &bytes[..len];
         // Without a way out of the loop: sixteen bytes at a time.
-        if bytes.iter().zip(&bytes[1..]).fold(0, |bare, (&a, &b)| bare | u8::from(a != b'\r' && b == b'\n')) != 0 {
+        if bytes.iter().zip(&bytes[1..]).fold(0, |bare, (&a, &b)| bare | u8::from(a != b'\r' && b == b'\n'))
+            != 0
+        {
             return Err(Refused(400, "a line ends without CR"));
         }
         // An empty part may be anywhere.

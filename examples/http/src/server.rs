@@ -170,7 +170,8 @@ impl Server {
     #[inline(never)]
     fn log(&self, peer: SocketAddr, head: &Head, outcome: &Outcome, took: Option<Duration>) {
         if tracing::enabled!(target: "access", tracing::Level::INFO) {
-            let (method, path, micros) = (head.method(), head.path(), took.map_or(0, |t| t.as_micros() as u64));
+            let (method, path, micros) =
+                (head.method(), head.path(), took.map_or(0, |t| t.as_micros() as u64));
             let (status, bytes) = (outcome.status, outcome.sent);
             tracing::info!(target: "access", %peer, method, path, status, bytes, micros);
         }

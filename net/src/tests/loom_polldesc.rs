@@ -1,4 +1,4 @@
-//! Models of the word protocol (parkword.rs), run by loom through every interleaving:
+//! Models of the word protocol (parkword.rs) and of the alarm (alarm.rs), run by loom through every interleaving:
 //! `RUSTFLAGS="--cfg gosched_loom" cargo test -p gosched-net --release --lib loom`.
 //!
 //! A model waiter is a `Sleeper`: a park count under loom's mutex and condition variable, in which a wake-up too many is
@@ -8,6 +8,7 @@
 //! Each model has companions that must fail. They run the same model on a mutant: a copy of one method in `Mutant`
 //! below, with the key step taken out, called instead of the real one. They show that the model would notice.
 
+use crate::alarm::Alarm;
 use crate::parkword::{Begin, Owed, ParkWord, UseSeq};
 use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use loom::sync::{Condvar, Mutex};
@@ -329,7 +330,7 @@ fn loom_two_wakers_never_mix_up_two_waits() {
 }
 
 #[test]
-#[should_panic(expected = "readied twice")]
+#[should_panic(expected = "a wake-up too many")]
 fn loom_mutant_waiter_and_ticket_must_be_taken_out_together() {
     limits_against_two_wakers(Mutant::TicketLater);
 }
@@ -387,4 +388,122 @@ fn loom_a_stale_event_is_rejected() {
 #[should_panic(expected = "an event of the last use was let in")]
 fn loom_mutant_the_tag_must_be_looked_at() {
     stale_event(Mutant::NoTag);
+}
+
+// ------------------------------------------------------------------------------------------------- (d) the alarm
+
+/// What is taken out of the alarm's protocol.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AlarmMutant {
+    None,
+    /// The alarm looks at the word without writing to it.
+    TouchOnlyLooks,
+    /// It looks at the word before it says that it rings no more.
+    RingsLater,
+    /// The waiter covers its deadline before it is announced.
+    CoversFirst,
+}
+
+/// A waiter with the deadline 2 meets an alarm that has been set for 1 and is ringing: somebody must ring at 2. Before that
+/// it may have waited for something else, and moved on.
+fn alarm_against_waiter(mutant: AlarmMutant, waits: u32) {
+    model(move || {
+        let s = Stage::new(Mutant::None);
+        let alarm = Arc::new(Alarm::new());
+        let start = |when: u64| when;
+        alarm.cover(1, start, drop);
+        let ringing = {
+            let (s, alarm) = (s.clone(), alarm.clone());
+            thread::spawn(move || {
+                if mutant != AlarmMutant::RingsLater {
+                    alarm.rings(1);
+                }
+                let waits = match mutant {
+                    AlarmMutant::TouchOnlyLooks => s.word.is_waited_for(),
+                    _ => s.word.touch(),
+                };
+                if mutant == AlarmMutant::RingsLater {
+                    alarm.rings(1);
+                }
+                // It is 1: the deadline of whoever waits has not passed.
+                if waits {
+                    alarm.cover(2, start, drop);
+                }
+            })
+        };
+        for _ in 1..waits {
+            assert_eq!(s.word.begin(), Begin::Waiting);
+            alarm.cover(2, start, drop);
+            assert!(s.word.commit(WAITER, false));
+            let _ = s.word.finish();
+        }
+        if mutant == AlarmMutant::CoversFirst {
+            alarm.cover(2, start, drop);
+        }
+        assert_eq!(s.word.begin(), Begin::Waiting);
+        if mutant != AlarmMutant::CoversFirst {
+            alarm.cover(2, start, drop);
+        }
+        assert!(s.word.commit(WAITER, false));
+        ringing.join().unwrap();
+        let at = alarm.rings_at().expect("a deadline is slept through");
+        assert!(at <= 2, "a deadline is slept through");
+        // And it does: the waiter is taken out, and woken.
+        alarm.rings(at);
+        assert!(s.word.touch());
+        s.deliver(s.word.fire(false));
+        s.sleeper.sleep();
+        assert!(!s.word.finish());
+    });
+}
+
+#[test]
+fn loom_an_alarm_that_rings_too_early_rings_again() {
+    alarm_against_waiter(AlarmMutant::None, 1);
+    alarm_against_waiter(AlarmMutant::None, 2);
+}
+
+#[test]
+#[should_panic(expected = "slept through")]
+fn loom_mutant_the_alarm_must_write_to_the_word() {
+    alarm_against_waiter(AlarmMutant::TouchOnlyLooks, 1);
+}
+
+#[test]
+#[should_panic(expected = "slept through")]
+fn loom_mutant_the_alarm_must_say_first_that_it_rings_no_more() {
+    alarm_against_waiter(AlarmMutant::RingsLater, 1);
+}
+
+#[test]
+#[should_panic(expected = "slept through")]
+fn loom_mutant_the_waiter_must_be_announced_before_it_covers() {
+    alarm_against_waiter(AlarmMutant::CoversFirst, 1);
+}
+
+/// Two alarms, of which the second was set for an earlier moment while the first was on its way: whoever waits is covered.
+#[test]
+fn loom_an_alarm_stopped_too_late_takes_nothing_away() {
+    model(|| {
+        let s = Stage::new(Mutant::None);
+        let alarm = Arc::new(Alarm::new());
+        let start = |when: u64| when;
+        alarm.cover(2, start, drop);
+        let ringing = {
+            let (s, alarm) = (s.clone(), alarm.clone());
+            thread::spawn(move || {
+                alarm.rings(2);
+                if s.word.touch() {
+                    alarm.cover(1, start, drop); // the deadline as it is
+                }
+            })
+        };
+        assert_eq!(s.word.begin(), Begin::Waiting);
+        alarm.cover(1, start, drop);
+        assert!(s.word.commit(WAITER, false));
+        ringing.join().unwrap();
+        assert_eq!(alarm.rings_at(), Some(1), "a deadline is slept through");
+        alarm.silence(drop);
+        assert_eq!(alarm.rings_at(), None);
+    });
 }

@@ -145,6 +145,11 @@ fn from_local(p: &'static P) -> Option<Found> {
         }
     }
     let got = p.runq.runqget()?;
+    if let Some([next, after]) = got.coming {
+        // With many goroutines the switches miss the cache; so the misses of the next ones begin while this one runs.
+        G::of(next).prefetch_stack();
+        G::of(after).prefetch();
+    }
     Some(Found { g: G::of(got.g), inherit_time: got.inherit_time })
 }
 

@@ -60,6 +60,8 @@ pub(crate) struct Got<T> {
     pub(crate) g: NonNull<T>,
     /// It came from runnext: it goes on in the time slice of the goroutine that made it runnable.
     pub(crate) inherit_time: bool,
+    /// The two that stood behind it in the ring. A hint: a thief may have them already.
+    pub(crate) coming: Option<[NonNull<T>; 2]>,
 }
 
 impl<T: Linked> RunQ<T> {
@@ -195,7 +197,7 @@ impl<T: Linked> RunQ<T> {
             // Acquire: a thief that looked and failed is behind us; the goroutine itself is our own.
             let next = self.runnext.swap(ptr::null_mut(), Ordering::Acquire);
             if let Some(g) = NonNull::new(next) {
-                return Some(Got { g, inherit_time: true });
+                return Some(Got { g, inherit_time: true, coming: None });
             }
         }
         loop {
@@ -212,7 +214,15 @@ impl<T: Linked> RunQ<T> {
                 .is_ok()
             {
                 let g = NonNull::new(g).expect("a claimed slot holds a goroutine");
-                return Some(Got { g, inherit_time: false });
+                // With the numbers at hand: to read `head` again would wait for the exchange.
+                let coming = if tail.wrapping_sub(head) > 2 {
+                    // Relaxed: as above.
+                    let at = |i| NonNull::new(self.slot(head.wrapping_add(i)).load(Ordering::Relaxed));
+                    at(1).zip(at(2)).map(|(a, b)| [a, b])
+                } else {
+                    None
+                };
+                return Some(Got { g, inherit_time: false, coming });
             }
         }
     }

@@ -6,6 +6,7 @@
 //!   mem         reserve, commit, guard and discard address space           unix (guards: linux >= 6.13, else mprotect)
 //!   barrier     membarrier: a fence on every thread, paid by one           linux | none (then every thread pays)
 //!   cpu         how many CPUs, the cgroup's quota, threads of the process  linux | portable
+//!               a hint to its cache                                        x86-64, aarch64 | none
 //!   faults      calls that fail on demand, for tests
 //!   thread      a thread of the scheduler
 //!   fault       the SIGSEGV handler and the stack it runs on               unix
@@ -53,7 +54,7 @@ pub(crate) mod quit;
 #[cfg(not(gosched_loom))]
 mod regs;
 #[cfg(not(gosched_loom))]
-pub(crate) use regs::Regs;
+pub(crate) use regs::{Regs, SharedRegs};
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(gosched_loom)))]
 #[path = "modules_elf.rs"]

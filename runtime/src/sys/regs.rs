@@ -1,5 +1,7 @@
 //! The registers from which a stack can be unwound: where the code is, where its stack ends, and the frame pointer.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 /// A place in some code, with its stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Regs {
@@ -57,5 +59,31 @@ impl Regs {
             let _ = context;
             Regs::NONE
         }
+    }
+}
+
+/// A place that one writes and others may read meanwhile, as a hint.
+pub(crate) struct SharedRegs {
+    pub(crate) pc: AtomicUsize,
+    pub(crate) sp: AtomicUsize,
+    pub(crate) fp: AtomicUsize,
+}
+
+impl SharedRegs {
+    pub(crate) fn new() -> SharedRegs {
+        SharedRegs { pc: AtomicUsize::new(0), sp: AtomicUsize::new(0), fp: AtomicUsize::new(0) }
+    }
+
+    /// Relaxed: whoever must see it whole is ordered after this by other means.
+    #[inline(always)]
+    pub(crate) fn set(&self, r: Regs) {
+        self.pc.store(r.pc, Ordering::Relaxed);
+        self.sp.store(r.sp, Ordering::Relaxed);
+        self.fp.store(r.fp, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Regs {
+        let word = |w: &AtomicUsize| w.load(Ordering::Relaxed);
+        Regs { pc: word(&self.pc), sp: word(&self.sp), fp: word(&self.fp) }
     }
 }

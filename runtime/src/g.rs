@@ -345,8 +345,7 @@ impl G {
         cpu::prefetch(this + 128);
     }
 
-    /// It will run next: the same for the end of its stack, from a little below where it noted to be up to the frames that it
-    /// returns to first.
+    /// It will run next: the same for the end of its stack, the frames that it returns to first.
     #[inline(always)]
     pub(crate) fn prefetch_stack(&self) {
         let sp = self.regs.sp.load(Ordering::Relaxed);

@@ -22,7 +22,8 @@
 //! - `touch` first: `begin` reads from it, so that `cover` sees `at` as `rings` has left it, and starts a timer.
 //!
 //! A deadline that is moved to an earlier moment fires the word (polldesc.rs), and the waiter covers the new one. One that is
-//! taken away leaves a timer which rings for nobody.
+//! taken away leaves a timer which rings for nobody. (So a deadlock of all goroutines beside an open socket that nobody reads is
+//! reported only after it has rung.)
 //!
 //! A timer may be late for all that, and ring in the descriptor's next use. It finds no waiter there, or one whose deadline it
 //! looks at.

@@ -43,12 +43,9 @@ impl Deadline {
         new != NONE && (old == NONE || new < old)
     }
 
-    /// The moment; `None` also where it lies beyond what an `Instant` can say.
+    /// The moment.
     pub(crate) fn get(&self) -> Option<Instant> {
-        match self.0.load(Ordering::Relaxed) {
-            NONE => None,
-            n => epoch().checked_add(Duration::from_nanos(n)),
-        }
+        self.number().map(instant)
     }
 
     /// As the number that [`instant`] knows; `None` where there is none.

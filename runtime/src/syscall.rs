@@ -144,8 +144,9 @@ pub(crate) fn startlockedm(m: &'static M, lockedm: &'static M) {
 /// Runs a function that is known to block: a system call, a C library, a slow file (Go: `entersyscall`, `exitsyscall`).
 ///
 /// It runs here and now, on this goroutine. Announcing it only tells sysmon that it need not wait 10 ms before it takes
-/// the P away for others; after one that took a millisecond, the goroutine's next gives the P away at once. Blocking without announcing is safe too, just slower to be noticed. When `f` is done and there
-/// is no P to go on with, the goroutine parks until it is its turn. Off a goroutine it merely calls `f`.
+/// the P away for others; after one that took a millisecond, the goroutine's next gives the P away at once. Blocking
+/// without announcing is safe too, just slower to be noticed. When `f` is done and there is no P to go on with, the
+/// goroutine parks until it is its turn. Off a goroutine it merely calls `f`.
 ///
 /// ```
 /// let n = gosched_runtime::syscall(|| std::fs::read("Cargo.toml").map(|v| v.len()));

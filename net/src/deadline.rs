@@ -1,27 +1,12 @@
 //! Moments in one word, for deadlines that other goroutines may move at any time.
 //!
-//! A deadline is kept as nanoseconds since an instant of the process's youth; 0 is "none". Moving it costs one atomic swap.
+//! A deadline is kept as the number that the runtime's clock has for it; 0 is "none". Moving it costs one atomic swap.
 //! The timer that stands for it stays where it is while it moves away (alarm.rs), and the parked call must be woken only
 //! where it becomes *earlier*. A connection that pushes its idle deadline on with every request touches no timer heap for it.
 
-use std::sync::OnceLock;
+use gosched_runtime::timer::{instant_of, nanos_of, passed};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-fn epoch() -> Instant {
-    static EPOCH: OnceLock<Instant> = OnceLock::new();
-    *EPOCH.get_or_init(Instant::now)
-}
-
-fn nanos(d: Duration) -> u64 {
-    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The moment of a number; far away where it lies beyond what an `Instant` can say.
-pub(crate) fn instant(number: u64) -> Instant {
-    let far = Duration::from_secs(1 << 30);
-    epoch().checked_add(Duration::from_nanos(number)).unwrap_or_else(|| Instant::now() + far)
-}
 
 /// A deadline that can be moved while calls wait for it.
 pub(crate) struct Deadline(AtomicU64);
@@ -36,8 +21,7 @@ impl Deadline {
     /// Moves it. True: to an earlier moment, so a parked call must look again.
     #[must_use]
     pub(crate) fn set(&self, to: Option<Instant>) -> bool {
-        // A moment before the epoch has passed, as has the epoch's first nanosecond.
-        let new = to.map_or(NONE, |t| nanos(t.saturating_duration_since(epoch())).max(1));
+        let new = to.map_or(NONE, nanos_of); // which is never 0
         // Relaxed: the parked call sees it through the word that the caller fires next (parkword.rs).
         let old = self.0.swap(new, Ordering::Relaxed);
         new != NONE && (old == NONE || new < old)
@@ -45,10 +29,10 @@ impl Deadline {
 
     /// The moment.
     pub(crate) fn get(&self) -> Option<Instant> {
-        self.number().map(instant)
+        self.number().map(instant_of)
     }
 
-    /// As the number that [`instant`] knows; `None` where there is none.
+    /// As the clock's number; `None` where there is none.
     #[inline]
     pub(crate) fn number(&self) -> Option<u64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|&n| n != NONE)
@@ -59,7 +43,7 @@ impl Deadline {
     pub(crate) fn passed(&self) -> bool {
         match self.0.load(Ordering::Relaxed) {
             NONE => false,
-            n => nanos(epoch().elapsed()) >= n,
+            n => passed(n),
         }
     }
 }
@@ -73,6 +57,7 @@ impl Timeout {
     }
 
     pub(crate) fn set(&self, d: Option<Duration>) {
+        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         self.0.store(d.map_or(NONE, |d| nanos(d).max(1)), Ordering::Relaxed);
     }
 
@@ -85,7 +70,8 @@ impl Timeout {
 
     /// When a call that starts to wait now must end.
     pub(crate) fn counted_from_now(&self) -> Option<Instant> {
-        Instant::now().checked_add(self.get()?)
+        let limit = self.get()?; // or else the clock is not looked at
+        Instant::now().checked_add(limit)
     }
 }
 

@@ -14,11 +14,11 @@
 //! and the word makes a readiness without cause, which costs its finder one look at the socket.
 
 use crate::alarm::Alarm;
-use crate::deadline::{self, Deadline};
+use crate::deadline::Deadline;
 use crate::parkword::{Begin, Owed, ParkWord, UseSeq};
 use gosched_runtime::park::{self, Ticket, WaitReason, Waiter};
 use gosched_runtime::poller::ReadyList;
-use gosched_runtime::timer::{TimerId, timer_add, timer_del};
+use gosched_runtime::timer::{TimerId, instant_of, timer_add, timer_del};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -183,7 +183,7 @@ impl PollDesc {
                 return Err(e);
             }
             let arg = std::ptr::from_ref(word).cast_mut().cast::<()>();
-            if let Some(until) = self.until(mode, limit).filter(|_| timed) {
+            if timed && let Some(until) = self.until(mode, limit) {
                 let ticket = park::current().open_ticket();
                 word.lay_ticket(ticket);
                 // SAFETY: `arg` is the word, and poll descriptors are never freed. Once commit_timed has put the waiter
@@ -214,7 +214,7 @@ impl PollDesc {
         let start = |when| {
             let arg = std::ptr::from_ref(self).cast_mut().cast::<()>();
             // SAFETY: `ring` may be called from anywhere with a descriptor, since that is never freed.
-            unsafe { timer_add(deadline::instant(when), ring, arg, when) }
+            unsafe { timer_add(instant_of(when), ring, arg, when) }
         };
         self.alarm.cover(when, start, stop);
     }

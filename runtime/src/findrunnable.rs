@@ -11,7 +11,7 @@
 //! "asleep", is the subject of spinning.rs.
 
 use crate::checkdead::{Going, checkdead};
-use crate::clock::nanotime;
+use crate::clock::{nanotime, passed};
 use crate::g::G;
 use crate::idle::{acquirep, pidleget, pidleput, releasep};
 use crate::m::{M, Others};
@@ -110,11 +110,15 @@ fn give_up_retired(m: &'static M) -> Option<()> {
 /// Calls the timers of `p` that are due; true if there were any. By the P's owner, or by a thief.
 #[inline(always)]
 fn run_due_timers(p: &'static P) -> bool {
-    p.timers.first() != NEVER && run_due_timers_slow(p)
+    let first = p.timers.first();
+    first != NEVER && run_due_timers_slow(p, first)
 }
 
 #[inline(never)] // so that the loop of the M stays small
-fn run_due_timers_slow(p: &'static P) -> bool {
+fn run_due_timers_slow(p: &'static P, first: u64) -> bool {
+    if !passed(first) {
+        return false;
+    }
     let now = nanotime();
     let mut ran = false;
     while let Some(due) = p.timers.take_due(now) {

@@ -10,7 +10,7 @@
 //!   loom         std's or a model checker's primitives   sys/         the platform
 //!   note         one thread sleeps, one wakes it         rand         the one source of chance
 //!   godebug      what the environment asks for
-//!   clock        two clocks                              fatal        the end, in Go's words
+//!   clock        three clocks                            fatal        the end, in Go's words
 //!   slab         the address space of stacks             slotset      containers of slot numbers
 //!   stackpool    stacks that no P has
 //!   stack        stacks: alloc, free, caches             coro         resume and suspend
@@ -163,6 +163,10 @@ mod starttimer;
 pub mod sync;
 #[cfg(not(gosched_shuttle))]
 mod sys;
+#[cfg(gosched_shuttle)] // which needs no more of the platform
+mod sys {
+    pub(crate) mod clock;
+}
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
 mod syscall;
 #[cfg(not(any(gosched_loom, gosched_shuttle)))]
@@ -219,10 +223,12 @@ pub mod poller {
     }
 }
 
-/// Timers for other crates: a callback on the scheduler's stack, or a function in a goroutine of its own.
+/// Timers for other crates: a callback on the scheduler's stack, or a function in a goroutine of its own; and the clock that
+/// they go by.
 #[cfg(not(gosched_loom))]
 pub mod timer {
     pub use crate::after_func::{FuncTimer, after_func, after_func_at};
+    pub use crate::clock::{instant_of, nanos_of, passed};
     pub use crate::starttimer::{TimerFn, TimerId, timer_add, timer_del};
 }
 

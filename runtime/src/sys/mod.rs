@@ -7,6 +7,7 @@
 //!   barrier     membarrier: a fence on every thread, paid by one           linux | none (then every thread pays)
 //!   cpu         how many CPUs, the cgroup's quota, threads of the process  linux | portable
 //!               a hint to its cache                                        x86-64, aarch64 | none
+//!   clock       the kernel's clocks, the coarse one too                    linux | none
 //!   faults      calls that fail on demand, for tests
 //!   thread      a thread of the scheduler
 //!   fault       the SIGSEGV handler and the stack it runs on               unix
@@ -44,6 +45,8 @@ pub(crate) mod barrier;
 
 #[cfg(not(gosched_loom))]
 pub(crate) mod cpu;
+
+pub(crate) mod clock;
 
 #[cfg(not(gosched_loom))]
 pub(crate) mod fault;

@@ -12,10 +12,10 @@
 //! ## Errors
 //! After a failed write nothing more is written: `broken`.
 
-use crate::date::Date;
 use crate::head::Head;
 use crate::input::Input;
 use crate::limits::Limits;
+use crate::opening::Opening;
 use crate::peer::Peer;
 use crate::refused::Refused;
 use crate::transport::Transport;
@@ -27,8 +27,6 @@ use std::time::Instant;
 
 /// So much of answers is collected.
 const OUT: usize = 64 << 10;
-/// So much of a file is sent under one deadline.
-const FILE_PIECE: u64 = 1 << 20;
 
 pub(crate) struct Conn<'s> {
     io: Box<dyn Transport>,
@@ -37,7 +35,9 @@ pub(crate) struct Conn<'s> {
     pub(crate) draining: &'s AtomicBool,
     pub(crate) input: Input,
     pub(crate) out: Vec<u8>,
-    pub(crate) date: Date,
+    pub(crate) opening: Opening,
+    /// Of what is read.
+    until: Option<Instant>,
     broken: bool,
     /// The client may be sending still when the connection ends.
     pub(crate) linger: bool,
@@ -53,8 +53,8 @@ impl<'s> Conn<'s> {
         draining: &'s AtomicBool,
     ) -> Conn<'s> {
         let (input, out) = (Input::new(), Vec::new());
-        let (date, broken, linger, new) = (Date::new(), false, false, true);
-        Conn { io, peer, limits, draining, input, out, date, broken, linger, new }
+        let (opening, broken, linger, new) = (Opening::new(), false, false, true);
+        Conn { io, peer, limits, draining, input, out, opening, until: None, broken, linger, new }
     }
 
     /// The head of the next request; false where none comes any more, which is nobody's fault.
@@ -94,8 +94,10 @@ impl<'s> Conn<'s> {
         self.flush()?;
         let limit = if self.new { self.limits.head_time } else { self.limits.idle_time };
         let until = Instant::now() + limit;
-        // In this order: peer.rs.
-        self.peer.stream.set_read_deadline(Some(until))?;
+        // In this order: peer.rs. A sixteenth of the time is not worth moving the deadline for.
+        if self.until.is_none_or(|set| set > until || set < until - limit / 16) {
+            self.set_deadline(until)?;
+        }
         if !self.peer.idle(self.draining) {
             return Ok(false);
         }
@@ -112,12 +114,17 @@ impl<'s> Conn<'s> {
     /// Reads more, at least a byte but at the end of the connection.
     pub(crate) fn fill(&mut self, until: Instant) -> io::Result<usize> {
         self.flush()?;
-        self.peer.stream.set_read_deadline(Some(until))?;
+        self.set_deadline(until)?;
         self.read()
     }
 
+    fn set_deadline(&mut self, until: Instant) -> io::Result<()> {
+        self.until = Some(until);
+        self.peer.stream.set_read_deadline(self.until)
+    }
+
     fn read(&mut self) -> io::Result<usize> {
-        self.date.stale();
+        self.opening.stale();
         loop {
             match self.io.read(self.input.room()) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -143,9 +150,7 @@ impl<'s> Conn<'s> {
         if self.out.is_empty() {
             return Ok(());
         }
-        let until = Instant::now() + self.limits.write_time;
-        let written = self.peer.stream.set_write_deadline(Some(until));
-        let written = written.and_then(|()| self.io.write_all(&self.out)).and_then(|()| self.io.flush());
+        let written = self.io.write_all(&self.out).and_then(|()| self.io.flush());
         self.out.clear();
         self.written(written)
     }
@@ -155,9 +160,7 @@ impl<'s> Conn<'s> {
         self.flush()?;
         let mut at = 0;
         while at < len {
-            let until = Instant::now() + self.limits.write_time;
-            let sent = self.peer.stream.set_write_deadline(Some(until));
-            let sent = sent.and_then(|()| self.io.send_file(file, at, FILE_PIECE.min(len - at)));
+            let sent = self.io.send_file(file, at, len - at);
             at += match self.written(sent)? {
                 0 => return self.written(Err(ErrorKind::UnexpectedEof.into())), // it was cut meanwhile
                 n => n,
@@ -166,9 +169,16 @@ impl<'s> Conn<'s> {
         Ok(())
     }
 
+    #[inline]
     fn written<T>(&mut self, r: io::Result<T>) -> io::Result<T> {
-        self.broken |= r.is_err();
-        r
+        r.map_err(|e| {
+            self.broken = true;
+            match e.kind() {
+                // What a socket's time limit says.
+                ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "nobody takes the answer"),
+                _ => e,
+            }
+        })
     }
 
     /// Ends the connection. Whoever may be sending still is listened to for a while: closing with bytes unread is a reset,

@@ -14,7 +14,7 @@
 use crate::body::Body;
 use crate::conn::Conn;
 use crate::head::Head;
-use crate::refused::{Refused, reason};
+use crate::refused::Refused;
 use gosched::context::Context;
 use gosched::fs::File;
 use std::io::{self, Read, Write};
@@ -91,7 +91,7 @@ impl<'c, 's> Exchange<'c, 's> {
     ///
     /// # Errors
     /// Of the connection.
-    pub fn respond(&mut self, status: u16, kind: &str, body: &[u8]) -> io::Result<()> {
+    pub fn respond(&mut self, status: u16, kind: &'static str, body: &[u8]) -> io::Result<()> {
         self.begin(status, kind, Some(body.len() as u64));
         if self.has_body() {
             self.conn.out.extend_from_slice(body);
@@ -105,7 +105,7 @@ impl<'c, 's> Exchange<'c, 's> {
     ///
     /// # Errors
     /// None so far.
-    pub fn stream(&mut self, status: u16, kind: &str) -> io::Result<()> {
+    pub fn stream(&mut self, status: u16, kind: &'static str) -> io::Result<()> {
         self.keep_alive &= self.head.v1_1;
         self.begin(status, kind, None);
         self.answer = if self.head.v1_1 { Answer::Chunks } else { Answer::Rest };
@@ -116,7 +116,7 @@ impl<'c, 's> Exchange<'c, 's> {
     ///
     /// # Errors
     /// Of the connection, or of the file. `UnexpectedEof` where the file has become shorter; the connection ends then.
-    pub fn send_file(&mut self, kind: &str, file: &File, len: u64) -> io::Result<()> {
+    pub fn send_file(&mut self, kind: &'static str, file: &File, len: u64) -> io::Result<()> {
         self.begin(200, kind, Some(len));
         self.answer = Answer::Rest; // until it is whole
         if self.has_body() {
@@ -138,11 +138,11 @@ impl<'c, 's> Exchange<'c, 's> {
 
     /// Whether what follows the head is sent at all.
     fn has_body(&self) -> bool {
-        self.head.method() != "HEAD" && self.status != 304
+        !self.head.is_head() && self.status != 304
     }
 
     /// Writes the head of the answer.
-    fn begin(&mut self, status: u16, kind: &str, len: Option<u64>) {
+    fn begin(&mut self, status: u16, kind: &'static str, len: Option<u64>) {
         debug_assert!(matches!(self.answer, Answer::None), "one answer to one request");
         if self.body.awaits_continue {
             // It was not asked for, and may come or not.
@@ -150,34 +150,29 @@ impl<'c, 's> Exchange<'c, 's> {
         }
         self.keep_alive &= !self.conn.draining.load(SeqCst);
         self.status = status;
-        let Conn { out, date, .. } = &mut *self.conn;
+        let Conn { out, opening, .. } = &mut *self.conn;
         let mut push = |part: &str| out.extend_from_slice(part.as_bytes());
-        match status {
-            200 => push("HTTP/1.1 200 OK"), // nearly always
-            _ => ["HTTP/1.1 ", itoa::Buffer::new().format(status), " ", reason(status)]
-                .into_iter()
-                .for_each(&mut push),
-        }
-        push(date.fields());
-        if status != 304 {
-            push("\r\ncontent-type: ");
-            push(kind);
-            match len {
-                Some(len) => {
-                    push("\r\ncontent-length: ");
-                    push(itoa::Buffer::new().format(len));
-                }
-                None if self.head.v1_1 => push("\r\ntransfer-encoding: chunked"),
-                None => {}
+        let has_content = status != 304;
+        push(opening.lines(status, has_content.then_some(kind)));
+        match len {
+            _ if !has_content => {}
+            Some(len) => {
+                push("content-length: ");
+                push(itoa::Buffer::new().format(len));
+                push("\r\n");
             }
+            None if self.head.v1_1 => push("transfer-encoding: chunked\r\n"),
+            None => {}
         }
         match (self.keep_alive, self.head.v1_1) {
-            (true, true) => push("\r\n"),
-            (true, false) => push("\r\nconnection: keep-alive\r\n"),
-            (false, _) => push("\r\nconnection: close\r\n"),
+            (true, true) => {}
+            (true, false) => push("connection: keep-alive\r\n"),
+            (false, _) => push("connection: close\r\n"),
         }
-        self.conn.out.extend_from_slice(&self.fields);
-        self.conn.out.extend_from_slice(b"\r\n");
+        if !self.fields.is_empty() {
+            out.extend_from_slice(&self.fields);
+        }
+        out.extend_from_slice(b"\r\n");
     }
 
     /// Puts what was written to what is sent.
@@ -198,7 +193,19 @@ impl<'c, 's> Exchange<'c, 's> {
     }
 
     /// Ends it, after the handler.
-    pub(crate) fn finish(mut self, result: io::Result<()>) -> Outcome {
+    pub(crate) fn finish(self, result: io::Result<()>) -> Outcome {
+        if result.is_ok() && matches!(self.answer, Answer::Whole) && self.body.is_done() {
+            return self.outcome(); // nearly always
+        }
+        self.finish_slow(result)
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome { keep_alive: self.keep_alive, status: self.status, sent: self.sent }
+    }
+
+    #[inline(never)]
+    fn finish_slow(mut self, result: io::Result<()>) -> Outcome {
         self.end_chunk();
         let whole = match (result, &self.answer) {
             (Err(e), Answer::None) => {
@@ -221,7 +228,7 @@ impl<'c, 's> Exchange<'c, 's> {
             self.keep_alive = self.keep_alive && self.conn.flush().is_ok() && self.body.skip(self.conn);
             self.conn.linger |= !self.keep_alive;
         }
-        Outcome { keep_alive: self.keep_alive, status: self.status, sent: self.sent }
+        self.outcome()
     }
 
     /// Answers an error, where no answer was begun.
@@ -247,11 +254,14 @@ impl Read for Exchange<'_, '_> {
     }
 }
 
-/// The body of an answer that was begun by [`stream`](Exchange::stream), or else of one with status 200.
+/// The body of an answer that was begun by [`stream`](Exchange::stream), or else of one with status 200. An error after a whole
+/// answer.
 impl Write for Exchange<'_, '_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if matches!(self.answer, Answer::None) {
-            self.stream(200, "application/octet-stream")?;
+        match self.answer {
+            Answer::None => self.stream(200, "application/octet-stream")?,
+            Answer::Whole => return Err(io::Error::other("the answer is whole already")),
+            Answer::Chunks | Answer::Rest => {}
         }
         if self.has_body() {
             self.chunk.extend_from_slice(buf);

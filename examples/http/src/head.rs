@@ -15,8 +15,7 @@
 //! So are a bare LF as the end of a line, and a Host that is missing (in 1.1), repeated, or not ASCII. Field values that
 //! the server does not read are bytes, of any kind.
 //!
-//! The head is copied, into buffers that the connection uses again and again: the input's own is needed for the body. What
-//! httparse has seen to be text is kept as text, so that nobody has to look again.
+//! The head is copied, into buffers that the connection uses again and again: the input's own is needed for the body.
 
 use crate::limits::Limits;
 use crate::refused::Refused;
@@ -36,15 +35,23 @@ pub(crate) enum Framing {
     Chunked,
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Method {
+    #[default]
+    Get,
+    Head,
+    Post,
+    /// In `bytes`.
+    Other(Range<usize>),
+}
+
 /// A request's head.
 #[derive(Debug, Default)]
 pub struct Head {
     bytes: Vec<u8>,
-    /// Method and target, one after the other.
-    line: String,
-    method: Range<usize>,
-    path: Range<usize>,
-    query: Range<usize>,
+    method: Method,
+    /// Path and query, as the request has them. Empty where it was refused before they were known.
+    target: String,
     /// Names and values, in `bytes`.
     fields: Vec<(Range<usize>, Range<usize>)>,
     pub(crate) framing: Framing,
@@ -70,74 +77,81 @@ impl Head {
             Err(_) => return Err(Refused(400, "this is not HTTP")),
         };
         let bytes = &bytes[..len];
-        // Without a way out of the loop: sixteen bytes at a time.
-        if bytes.iter().zip(&bytes[1..]).fold(0, |bare, (&a, &b)| bare | u8::from(a != b'\r' && b == b'\n'))
-            != 0
-        {
-            return Err(Refused(400, "a line ends without CR"));
-        }
-        // An empty part may be anywhere.
+        let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
+        // Where a part is; an empty one may be anywhere.
         let at = |part: &[u8]| {
             let start = if part.is_empty() { 0 } else { part.as_ptr().addr() - bytes.as_ptr().addr() };
             start..start + part.len()
         };
+        // There is an LF at the ends of lines only, and a line ends after a value, perhaps with spaces between: who has CR at
+        // all these places is spared a closer look.
+        let mut plain = bytes.ends_with(b"\r\n\r\n")
+            && at(method.as_bytes()).start == 0
+            && bytes[at(target.as_bytes()).end..].starts_with(b" HTTP/1.") // and a digit
+            && bytes[at(target.as_bytes()).end + 9] == b'\r';
+        self.fields.extend(parsed.headers.iter().map(|f| {
+            let value = at(f.value);
+            plain &= bytes[value.end] == b'\r';
+            (at(f.name.as_bytes()), value)
+        }));
+        if !plain && (bytes[0] == b'\n' || bytes.windows(2).any(|w| w[0] != b'\r' && w[1] == b'\n')) {
+            return Err(Refused(400, "a line ends without CR"));
+        }
         self.bytes.extend_from_slice(bytes);
-        self.fields.extend(parsed.headers.iter().map(|f| (at(f.name.as_bytes()), at(f.value))));
-        self.method = self.push(parsed.method.unwrap_or_default());
-        let (path, query) = target(parsed.path.unwrap_or_default())?;
-        self.path = self.push(path);
-        self.query = self.push(query);
+        self.method = match method {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            _ => Method::Other(at(method.as_bytes())),
+        };
+        let target = local(target)?;
+        if !target.starts_with('/') && target != "*" {
+            self.target.push('/'); // it may be left out after a host
+        }
+        self.target.push_str(target);
         self.v1_1 = parsed.version == Some(1);
-        self.check(limits)?;
+        self.check(parsed.headers, limits)?;
         Ok(Some(len))
     }
 
     /// Empty, with its memory kept.
     fn clear(&mut self) {
         self.bytes.clear();
-        self.line.clear();
-        (self.method, self.path, self.query) = (0..0, 0..0, 0..0);
+        self.method = Method::Get;
+        self.target.clear();
         self.fields.clear();
         self.framing = Framing::None;
         (self.v1_1, self.keep_alive, self.expects_continue) = (false, false, false);
     }
 
-    fn push(&mut self, part: &str) -> Range<usize> {
-        let start = self.line.len();
-        self.line.push_str(part);
-        start..self.line.len()
-    }
-
     /// Reads the fields that say how the connection goes on.
-    fn check(&mut self, limits: &Limits) -> Result<(), Refused> {
+    fn check(&mut self, fields: &[httparse::Header], limits: &Limits) -> Result<(), Refused> {
         let (mut length, mut coding, mut host) = (None, None, false);
         let (mut close, mut keep, mut expects) = (false, false, false);
-        for (name, value) in self.raw_fields() {
-            // No field that is read here has another length.
-            if !matches!(name.len(), 4 | 6 | 10 | 14 | 17) {
-                continue;
-            }
-            if name.eq_ignore_ascii_case(b"host") {
+        for (name, value) in fields.iter().map(|f| (f.name, f.value)) {
+            // Most clients write them so.
+            let is = |known: &str| name == known || name.eq_ignore_ascii_case(known);
+            if is("Host") {
                 if std::mem::replace(&mut host, true) || !value.is_ascii() {
                     return Err(Refused(400, "one Host, in ASCII"));
                 }
-            } else if name.eq_ignore_ascii_case(b"connection") {
+            } else if is("Connection") {
                 for option in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
                     close |= option.eq_ignore_ascii_case(b"close");
                     keep |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
-            } else if name.eq_ignore_ascii_case(b"content-length") {
+            } else if is("Content-Length") {
                 let digits = Some(value).filter(|v| v.iter().all(u8::is_ascii_digit));
                 let n = digits.and_then(|v| std::str::from_utf8(v).ok()?.parse::<u64>().ok());
                 let n = n.ok_or(Refused(400, "Content-Length is a number"))?;
                 if length.replace(n).is_some() {
                     return Err(Refused(400, "more than one Content-Length"));
                 }
-            } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            } else if is("Transfer-Encoding") {
                 if coding.replace(value).is_some() {
                     return Err(Refused(400, "more than one Transfer-Encoding"));
                 }
-            } else if name.eq_ignore_ascii_case(b"expect") {
+            } else if is("Expect") {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refused(417, "only 100-continue can be expected"));
                 }
@@ -166,20 +180,32 @@ impl Head {
 
     /// `GET`, `POST`, …
     pub fn method(&self) -> &str {
-        &self.line[self.method.clone()]
+        match &self.method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            // httparse has seen that it is ASCII.
+            Method::Other(at) => std::str::from_utf8(&self.bytes[at.clone()]).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        self.method == Method::Head
     }
 
     /// The path as it came, with its percent signs.
     pub fn path(&self) -> &str {
-        match &self.line[self.path.clone()] {
-            "" => "/", // of what was refused before its path was known
-            path => path,
-        }
+        self.target.split_once('?').map_or(&*self.target, |(path, _)| path)
+    }
+
+    /// Whether that is the path. (Without a search for its end.)
+    pub(crate) fn is_path(&self, path: &str) -> bool {
+        self.target.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('?'))
     }
 
     /// The value of `name` in what follows the `?`, as it came.
     pub fn query(&self, name: &str) -> Option<&str> {
-        let pairs = self.line[self.query.clone()].split('&');
+        let pairs = self.target.split_once('?')?.1.split('&');
         pairs.filter_map(|pair| pair.split_once('=')).find(|(n, _)| *n == name).map(|(_, value)| value)
     }
 
@@ -200,18 +226,13 @@ impl Head {
 }
 
 /// Path and query of a request's target: `/path?query`, the same after `http://host` (where the path may be empty), or `*`.
-fn target(target: &str) -> Result<(&str, &str), Refused> {
+fn local(target: &str) -> Result<&str, Refused> {
+    if target.starts_with('/') || target == "*" {
+        return Ok(target);
+    }
     let absolute = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
-    let target = match absolute {
-        Some(rest) => rest.find(['/', '?']).map_or("", |at| &rest[at..]),
-        None if target.starts_with('/') || target == "*" => target,
-        None => return Err(Refused(400, "the target is a path")),
-    };
-    // (By bytes: the search for a char is made for longer texts.)
-    Ok(match target.bytes().position(|b| b == b'?') {
-        Some(at) => (&target[..at], &target[at + 1..]),
-        None => (target, ""),
-    })
+    let rest = absolute.ok_or(Refused(400, "the target is a path"))?;
+    Ok(rest.find(['/', '?']).map_or("", |at| &rest[at..]))
 }
 
 #[cfg(test)]
@@ -241,7 +262,7 @@ mod tests {
         assert_eq!((h.query("n"), h.query("m"), h.query("x")), (Some("5"), Some(""), None));
         assert_eq!(h.field("x-odd"), Some(&b"\xff\xfe"[..]));
         assert!(h.keep_alive && h.framing == Framing::None);
-        for target in ["http://some.where", "http://some.where?q=/x", "/"] {
+        for target in ["http://some.where", "http://some.where?q=/x", "/", "/?q=x"] {
             assert_eq!(head(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes()).unwrap().path(), "/");
         }
         let h = head(b"GET http://some.where/x?y=z HTTP/1.0\r\n\r\n").unwrap();
@@ -269,11 +290,21 @@ mod tests {
             ("Transfer-Encoding: \x0bchunked\r\n", 400),
             ("Host: again\r\n", 400),
             ("X: a\n", 400),
+            ("X: a \n", 400),
+            ("X:\n", 400),
+            ("X:\r\nY: b\n", 400),
             ("X: a\r\n b\r\n", 400),
             ("Expect: much\r\n", 417),
         ] {
             assert_eq!(with(fields).err(), Some(status), "{fields:?}");
         }
+        for bare in
+            ["\nGET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.0\n\r\n", "GET / HTTP/1.0\r\n\n", "GET / HTTP/1.0\n\n"]
+        {
+            assert_eq!(head(bare.as_bytes()).err(), Some(400), "{bare:?}");
+        }
+        assert!(with("X: a \r\nY:\r\nZ: \r\n").is_ok());
+        assert!(head(b"\r\nGET / HTTP/1.0\r\n\r\n").is_ok());
         assert_eq!(head(b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").err(), Some(400));
         assert_eq!(head(b"GET / HTTP/1.1\r\n\r\n").err(), Some(400));
         assert_eq!(head(b"GET / HTTP/2.0\r\n\r\n").err(), Some(505));

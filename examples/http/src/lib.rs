@@ -38,7 +38,7 @@
 //! ```text
 //!   limits     what a client may ask for       refused    statuses, and refusals as errors
 //!   head       a request's head, and what is wrong with it: where its body ends
-//!   date       the time, as text               input      bytes that have come
+//!   opening    an answer's first lines         input      bytes that have come
 //!   peer       who may be let go               transport  a socket, or TLS over it
 //!   conn       bytes in, bytes out: deadlines, pipelining, the end
 //!   body       a request's body: lengths, chunks, 100-continue
@@ -52,12 +52,12 @@
 pub mod app;
 mod body;
 mod conn;
-mod date;
 mod exchange;
 mod files;
 mod head;
 mod input;
 mod limits;
+mod opening;
 mod peer;
 mod refused;
 mod router;

@@ -4,11 +4,13 @@
 //!   connected ──head_time──► first request's first byte          silence: closed without a word
 //!   first byte ──head_time──► the head's end                     408;  more than `head` bytes: 431
 //!   the body asked for ──body_time──► the body's end             408;  more than `body` bytes: 413
-//!   each piece of the answer ──write_time──► taken by the system  the connection is dropped
+//!   the system takes nothing of an answer ──write_time──►        the connection is dropped
 //!   the answer ──idle_time──► the next request's first byte      closed
 //! ```
-//! Each of these is a moment, set once as a deadline and not moved on by the bytes that come in: a client that sends a byte
-//! now and then gains nothing. That is all there is to being safe from slow ones, since what they hold meanwhile is a parked
+//! Those for what comes in are moments, each set once as a deadline and not moved on by bytes: a client that sends one now and
+//! then gains nothing. What goes out has a limit for each write, which costs nothing as long as none has to wait, and is enough:
+//! a client cannot take a byte now and then, since the system has room again only when a good part of its buffer is free
+//! (a third on Linux). That is all there is to being safe from slow ones, since what they hold meanwhile is a parked
 //! goroutine and a buffer, and nobody waits for them.
 
 use std::time::Duration;
@@ -24,9 +26,9 @@ pub struct Limits {
     pub head_time: Duration,
     /// For the body of a request, from when it is first waited for.
     pub body_time: Duration,
-    /// Between two requests.
+    /// Between two requests; a sixteenth less at the least.
     pub idle_time: Duration,
-    /// For each piece of an answer, 64 KiB or less of it, or up to 1 MiB of a file.
+    /// During which nothing of an answer is taken. More than none.
     pub write_time: Duration,
     /// How long the rest of a refused request is read and thrown away, so that the refusal is not lost with it.
     pub linger: Duration,

@@ -55,18 +55,16 @@ impl Router {
 
     pub(crate) fn call(&self, x: &mut Exchange) -> io::Result<()> {
         let head = x.head();
-        let (path, method) = (head.path(), if head.method() == "HEAD" { "GET" } else { head.method() });
+        let method = if head.is_head() { "GET" } else { head.method() };
         // There are few routes: they are looked through.
-        let mut known = self.routes.iter().filter(|r| r.path == path).peekable();
-        let allowed = match (known.peek().map(|r| r.method), &self.others) {
-            (Some(method), _) => method,
-            (None, Some(others)) if method == "GET" => return others(x),
-            (None, Some(_)) => "GET",
-            (None, None) => return Err(Refused(404, "there is nothing here").into()),
-        };
-        match known.find(|r| r.method == method) {
-            Some(route) => (route.handler)(x),
-            None => {
+        if let Some(route) = self.routes.iter().find(|r| head.is_path(r.path) && r.method == method) {
+            return (route.handler)(x);
+        }
+        match (self.routes.iter().find(|r| head.is_path(r.path)), &self.others) {
+            (None, Some(others)) if method == "GET" => others(x),
+            (None, None) => Err(Refused(404, "there is nothing here").into()),
+            (known, _) => {
+                let allowed = known.map_or("GET", |r| r.method);
                 x.field("allow", if allowed == "GET" { "GET, HEAD" } else { allowed });
                 Err(Refused(405, "not in this way").into())
             }

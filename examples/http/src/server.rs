@@ -124,8 +124,9 @@ impl Server {
     }
 
     fn transport(&self, stream: TcpStream, peer: &Peer) -> io::Result<Option<Box<dyn Transport>>> {
+        stream.set_write_timeout(Some(self.limits.write_time))?;
         let Some(config) = &self.tls else { return Ok(Some(Box::new(stream))) };
-        stream.set_deadline(Some(Instant::now() + self.limits.head_time))?;
+        stream.set_read_deadline(Some(Instant::now() + self.limits.head_time))?;
         if !tls::begins(&stream)? {
             tracing::info!(target: "connection", peer = %peer.addr, "no TLS");
             // A request that is left unread would be a reset, and the client would not see the words.
@@ -149,31 +150,23 @@ impl Server {
                 Err(e) => {
                     let outcome = Exchange::new(&mut conn, &head, &self.ctx).finish(Err(e));
                     conn.peer.answered();
-                    self.log(conn.peer.addr, &head, &outcome, None);
+                    if logs() {
+                        log(conn.peer.addr, &head, &outcome, Duration::ZERO);
+                    }
                     return conn.finish();
                 }
             }
-            let began = tracing::enabled!(target: "access", tracing::Level::INFO).then(Instant::now);
+            let began = logs().then(Instant::now);
             let mut x = Exchange::new(&mut conn, &head, &self.ctx);
             let result = self.router.call(&mut x);
             let outcome = x.finish(result);
             conn.peer.answered();
-            self.log(conn.peer.addr, &head, &outcome, began.map(|t| t.elapsed()));
+            if let Some(began) = began {
+                log(conn.peer.addr, &head, &outcome, began.elapsed());
+            }
             if !outcome.keep_alive {
                 return conn.finish();
             }
-        }
-    }
-
-    /// The access log: a line for each request. (tracing reaches its subscriber without a thread-local where it is the
-    /// program's only one; and in a function of its own that does not park it might use one.)
-    #[inline(never)]
-    fn log(&self, peer: SocketAddr, head: &Head, outcome: &Outcome, took: Option<Duration>) {
-        if tracing::enabled!(target: "access", tracing::Level::INFO) {
-            let (method, path, micros) =
-                (head.method(), head.path(), took.map_or(0, |t| t.as_micros() as u64));
-            let (status, bytes) = (outcome.status, outcome.sent);
-            tracing::info!(target: "access", %peer, method, path, status, bytes, micros);
         }
     }
 
@@ -202,6 +195,21 @@ impl Server {
         finished.recv();
         cut_off
     }
+}
+
+/// Whether anybody wants the access log.
+#[inline]
+fn logs() -> bool {
+    tracing::enabled!(target: "access", tracing::Level::INFO)
+}
+
+/// The access log: a line for each request. (tracing reaches its subscriber without a thread-local where it is the
+/// program's only one; and in a function of its own that does not park it might use one.)
+#[inline(never)]
+fn log(peer: SocketAddr, head: &Head, outcome: &Outcome, took: Duration) {
+    let (method, path, micros) = (head.method(), head.path(), took.as_micros() as u64);
+    let (status, bytes) = (outcome.status, outcome.sent);
+    tracing::info!(target: "access", %peer, method, path, status, bytes, micros);
 }
 
 /// A connection's place among the peers, until its goroutine has ended.

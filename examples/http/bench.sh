@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `/plaintext` of this server beside may_minihttp, hyper (axum) and Go's net/http: wrk asks each in turn, round after round;
+# `/plaintext` of this server beside may_minihttp, hyper (axum) and Go's net/http: wrk asks one after the other, each round in a new order;
 # medians, and how many times more we answer. On an idle machine with two CPUs: the server has one, wrk the other. One at a time,
 # wrk's CPU is as busy as the server's and limits what the fastest can answer, so what an answer costs the server is measured
 # as well: its CPU time, user and system.
@@ -37,7 +37,7 @@ asked() {
 
 names='gosched may_minihttp hyper net/http' port=$((20000 + RANDOM % 10000))
 for ((i = 0; i < rounds; i++)); do
-    for name in $names; do
+    for name in $(shuf -e -- $names); do
         addr=127.0.0.1:$((port += 1))
         serve $name $addr >/dev/null 2>&1 &
         until (exec 3<>/dev/tcp/${addr/:/\/}) 2>/dev/null; do sleep 0.05; done

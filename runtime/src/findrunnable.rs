@@ -48,6 +48,7 @@ const GLOBAL_EVERY: u32 = 61;
 
 /// Finds a goroutine for this M, which has a P; waits for the network and for timers, if it is the one who does. `None`:
 /// there is none, the P is given up, and the M must sleep until it is handed another (`stopm`). On g0.
+#[inline] // its only caller is in another file, perhaps in another codegen unit
 pub(crate) fn findrunnable(m: &'static M) -> Option<Found> {
     loop {
         let p = m.the_p();
@@ -110,13 +111,12 @@ fn give_up_retired(m: &'static M) -> Option<()> {
 /// Calls the timers of `p` that are due; true if there were any. By the P's owner, or by a thief.
 #[inline(always)]
 fn run_due_timers(p: &'static P) -> bool {
-    let first = p.timers.first();
-    first != NEVER && run_due_timers_slow(p, first)
+    p.timers.first() != NEVER && run_due_timers_slow(p)
 }
 
 #[inline(never)] // so that the loop of the M stays small
-fn run_due_timers_slow(p: &'static P, first: u64) -> bool {
-    if !passed(first) {
+fn run_due_timers_slow(p: &'static P) -> bool {
+    if !passed(p.timers.first()) {
         return false;
     }
     let now = nanotime();

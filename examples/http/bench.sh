@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# `/plaintext` of this server beside may_minihttp, hyper (axum) and Go's net/http: wrk asks one after the other, each round in a new order;
-# medians, and how many times more we answer. On an idle machine with two CPUs: the server has one, wrk the other. One at a time,
-# wrk's CPU is as busy as the server's and limits what the fastest can answer, so what an answer costs the server is measured
-# as well: its CPU time, user and system.
+# `/plaintext` of this server beside may_minihttp, hyper (axum) and Go's net/http: wrk asks one after the other, each round in
+# a new order; medians, and how many times more we answer. On an idle machine with two CPUs: the server has one, wrk the other.
+# One at a time, wrk is busier than the fastest servers and limits what they can answer, so what an answer costs the server
+# is measured as well: its CPU time, user and system.
 #
 # It runs what `benches/compare/servers/run.sh` and `benches/compare/run.sh` have built. ROUNDS (3) and SECS (4) may be set.
 set -euo pipefail

@@ -11,7 +11,7 @@
 //! "asleep", is the subject of spinning.rs.
 
 use crate::checkdead::{Going, checkdead};
-use crate::clock::{nanotime, passed};
+use crate::clock::{nanotime, past};
 use crate::g::G;
 use crate::idle::{acquirep, pidleget, pidleput, releasep};
 use crate::m::{M, Others};
@@ -116,10 +116,7 @@ fn run_due_timers(p: &'static P) -> bool {
 
 #[inline(never)] // so that the loop of the M stays small
 fn run_due_timers_slow(p: &'static P) -> bool {
-    if !passed(p.timers.first()) {
-        return false;
-    }
-    let now = nanotime();
+    let Some(now) = past(p.timers.first()) else { return false };
     let mut ran = false;
     while let Some(due) = p.timers.take_due(now) {
         trace::timer();

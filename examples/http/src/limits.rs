@@ -26,7 +26,7 @@ pub struct Limits {
     pub head_time: Duration,
     /// For the body of a request, from when it is first waited for.
     pub body_time: Duration,
-    /// Between two requests; a sixteenth less at the least.
+    /// Between two requests; up to a sixteenth less.
     pub idle_time: Duration,
     /// During which nothing of an answer is taken. More than none.
     pub write_time: Duration,

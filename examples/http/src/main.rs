@@ -57,6 +57,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--head-time" => o.limits.head_time = time()?,
             "--body-time" => o.limits.body_time = time()?,
             "--idle-time" => o.limits.idle_time = time()?,
+            "--write-time" if value == "0" => return Err(format!("{name}: no time at all is no limit")),
             "--write-time" => o.limits.write_time = time()?,
             "--linger" => o.limits.linger = time()?,
             "--grace" => o.limits.grace = time()?,
